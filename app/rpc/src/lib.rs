@@ -1,0 +1,2 @@
+//! JSON-RPC: framing, states, server, save and load.
+#![forbid(unsafe_code)]

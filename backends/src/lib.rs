@@ -1,0 +1,2 @@
+//! Block back ends.
+#![forbid(unsafe_code)]

@@ -1,0 +1,197 @@
+//! Tables of what a device or the kernel holds. What is in one leaves it only against a witness.
+//!
+//! A witness is minted by the ring that the queue belongs to (`unsafe`, so only core can), is bound to that queue, and, for
+//! [`Quiesced`], to its epoch. Unknown, duplicate and foreign ids release nothing. A table dropped while not empty leaks what it holds,
+//! because the other side may still write there, and counts the leak.
+
+use crate::SgList;
+use std::cell::Cell;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Anything that carries a list of segments, so that a table can keep it while it is in flight.
+pub trait Carrier {
+    /// The list.
+    fn sg_mut(&mut self) -> &mut SgList;
+}
+
+impl Carrier for SgList {
+    fn sg_mut(&mut self) -> &mut SgList {
+        self
+    }
+}
+
+/// A command id: which slot of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Cid(pub u16);
+
+/// Which queue a witness speaks for. Each is made once.
+#[derive(Debug, PartialEq, Eq)]
+pub struct QueueKey(u64);
+
+impl QueueKey {
+    /// A key that no other queue has.
+    #[allow(clippy::new_without_default)] // a default would hide that each is unique
+    pub fn new() -> QueueKey {
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        QueueKey(NEXT.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Says that the device is done with `cid`.
+    ///
+    /// # Safety
+    /// The device or kernel behind this queue has said so, and no longer touches that command's memory.
+    pub unsafe fn completion(&self, cid: u16) -> Completion {
+        Completion { queue: self.0, cid }
+    }
+
+    /// Says that the device has forgotten everything submitted in `epoch`.
+    ///
+    /// # Safety
+    /// It is so: a reset was acknowledged, or every command was waited for.
+    pub unsafe fn quiesced(&self, epoch: u32) -> Quiesced {
+        Quiesced { queue: self.0, epoch }
+    }
+}
+
+/// Witness: one command of one queue is done.
+#[derive(Debug)]
+pub struct Completion {
+    queue: u64,
+    cid: u16,
+}
+
+impl Completion {
+    /// Which command.
+    pub fn cid(&self) -> Cid {
+        Cid(self.cid)
+    }
+}
+
+/// Witness: nothing of one epoch of one queue is in flight any more.
+#[derive(Debug)]
+pub struct Quiesced {
+    queue: u64,
+    epoch: u32,
+}
+
+struct Slot<T> {
+    item: Option<T>,
+    sg: SgList,
+}
+
+/// What is in flight on one queue.
+pub struct InFlight<T: Carrier> {
+    slots: Vec<Slot<T>>,
+    free: Vec<u16>,
+    queue: u64,
+    epoch: u32,
+    strays: u64,
+}
+
+thread_local! { static LEAKED: Cell<usize> = const { Cell::new(0) } }
+
+/// How many requests this thread's tables leaked. Anything but zero is a bug.
+pub fn leaked() -> usize {
+    LEAKED.get()
+}
+
+impl<T: Carrier> InFlight<T> {
+    /// A table of `depth` slots for the queue of `key`.
+    pub fn new(key: &QueueKey, depth: u16) -> Self {
+        let slots = (0..depth).map(|_| Slot { item: None, sg: SgList::default() }).collect();
+        InFlight { slots, free: (0..depth).rev().collect(), queue: key.0, epoch: 0, strays: 0 }
+    }
+
+    /// Is there a free slot?
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        !self.free.is_empty()
+    }
+
+    /// How many are in flight.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.slots.len() - self.free.len()
+    }
+
+    /// Is nothing in flight?
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Which reset this is.
+    pub fn epoch(&self) -> u32 {
+        self.epoch
+    }
+
+    /// Completions that named nothing in flight.
+    pub fn strays(&self) -> u64 {
+        self.strays
+    }
+
+    /// Takes it in, its segments with it. Gives it back when full.
+    #[inline]
+    pub fn insert(&mut self, mut item: T) -> Result<Cid, T> {
+        let Some(cid) = self.free.pop() else { return Err(item) };
+        let Some(slot) = self.slots.get_mut(cid as usize) else { return Err(item) };
+        std::mem::swap(&mut slot.sg, item.sg_mut());
+        slot.item = Some(item);
+        Ok(Cid(cid))
+    }
+
+    /// Its segments: where addresses for a device come from, and only while it is here.
+    #[inline]
+    pub fn segments(&self, cid: Cid) -> Option<&SgList> {
+        let slot = self.slots.get(cid.0 as usize)?;
+        slot.item.is_some().then_some(&slot.sg)
+    }
+
+    /// What is in flight under `cid`.
+    #[inline]
+    pub fn get(&self, cid: Cid) -> Option<&T> {
+        self.slots.get(cid.0 as usize)?.item.as_ref()
+    }
+
+    /// Hands it back against the witness. `None`, and counted, when the witness names nothing here.
+    #[inline]
+    pub fn finish(&mut self, done: &Completion) -> Option<T> {
+        if done.queue == self.queue
+            && let Some(slot) = self.slots.get_mut(done.cid as usize)
+            && let Some(mut item) = slot.item.take()
+        {
+            std::mem::swap(&mut slot.sg, item.sg_mut());
+            self.free.push(done.cid);
+            return Some(item);
+        }
+        self.strays += 1;
+        None
+    }
+
+    /// Hands everything back against the witness, in slot order, and begins the next epoch. A stale witness releases nothing.
+    pub fn reclaim(&mut self, quiet: &Quiesced) -> Vec<T> {
+        if quiet.queue != self.queue || quiet.epoch != self.epoch {
+            return Vec::new();
+        }
+        self.epoch += 1;
+        self.free = (0..self.slots.len() as u16).rev().collect();
+        let back = |slot: &mut Slot<T>| {
+            let mut item = slot.item.take()?;
+            std::mem::swap(&mut slot.sg, item.sg_mut());
+            Some(item)
+        };
+        self.slots.iter_mut().filter_map(back).collect()
+    }
+}
+
+impl<T: Carrier> Drop for InFlight<T> {
+    fn drop(&mut self) {
+        if !self.is_empty() {
+            LEAKED.set(LEAKED.get() + self.len());
+            std::mem::forget(std::mem::take(&mut self.slots));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

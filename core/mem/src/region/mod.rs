@@ -1,0 +1,192 @@
+//! Regions: mappings that pools carve into blocks and that devices map for DMA.
+//!
+//! Not an allocator. A region never moves and never shrinks; it is unmapped when the last block that lies in it is gone.
+
+mod huge;
+mod registry;
+
+pub use registry::{RegionObserver, Regions};
+
+use crate::MemError;
+use rustix::fd::OwnedFd;
+use rustix::mm::{MapFlags, ProtFlags};
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// Size of a huge page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeSize {
+    /// 2 MiB.
+    TwoMiB,
+    /// 1 GiB.
+    OneGiB,
+}
+
+impl HugeSize {
+    /// The page size in bytes.
+    pub const fn bytes(self) -> usize {
+        match self {
+            HugeSize::TwoMiB => 2 << 20,
+            HugeSize::OneGiB => 1 << 30,
+        }
+    }
+}
+
+/// What a region is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Backing {
+    /// Ordinary pages, touched as they are used.
+    Ordinary,
+    /// Huge pages, or an error when too few are free.
+    Huge(HugeSize),
+    /// Huge pages of 2 MiB when enough are free, ordinary ones otherwise.
+    PreferHuge,
+}
+
+/// One mapping. Shared between threads; the bytes are reached only through segments.
+pub struct Region {
+    base: NonNull<u8>,
+    len: usize,
+    page: usize,
+    memfd: Option<OwnedFd>,
+    locked: AtomicBool,
+}
+
+// SAFETY: a region is an address range; it hands out no references. Who may touch which bytes is the business of the blocks made of it.
+unsafe impl Send for Region {}
+// SAFETY: as above; the only shared mutable state is an atomic.
+unsafe impl Sync for Region {}
+
+impl Region {
+    /// Maps `len` bytes (rounded up to whole pages), on NUMA node `node` if given.
+    pub(crate) fn map(len: usize, backing: Backing, node: Option<u32>) -> Result<Region, MemError> {
+        match backing {
+            Backing::Ordinary => Self::ordinary(len, node),
+            Backing::Huge(size) => {
+                huge::check_free(len, size, node)?;
+                Self::huge(len, size, node)
+            }
+            Backing::PreferHuge => {
+                let size = HugeSize::TwoMiB;
+                if huge::check_free(len, size, node).is_ok()
+                    && let Ok(region) = Self::huge(len, size, node)
+                {
+                    return Ok(region);
+                }
+                Self::ordinary(len, node)
+            }
+        }
+    }
+
+    fn ordinary(len: usize, node: Option<u32>) -> Result<Region, MemError> {
+        let page = rustix::param::page_size();
+        let len = len.next_multiple_of(page);
+        let fd = rustix::fs::memfd_create("doorbell", rustix::fs::MemfdFlags::CLOEXEC);
+        Self::from_memfd(fd, len, page, "memory", node)
+    }
+
+    fn huge(len: usize, size: HugeSize, node: Option<u32>) -> Result<Region, MemError> {
+        use rustix::fs::MemfdFlags as F;
+        let which = match size {
+            HugeSize::TwoMiB => F::HUGE_2MB,
+            HugeSize::OneGiB => F::HUGE_1GB,
+        };
+        let len = len.next_multiple_of(size.bytes());
+        let fd = rustix::fs::memfd_create("doorbell-huge", F::CLOEXEC | F::HUGETLB | which);
+        Self::from_memfd(fd, len, size.bytes(), "huge pages", node)
+    }
+
+    fn from_memfd(
+        fd: rustix::io::Result<OwnedFd>,
+        len: usize,
+        page: usize,
+        what: &'static str,
+        node: Option<u32>,
+    ) -> Result<Region, MemError> {
+        let fail = |e: rustix::io::Errno| MemError::Map { what, bytes: len, source: e.into() };
+        let fd = fd.map_err(fail)?;
+        rustix::fs::ftruncate(&fd, len as u64).map_err(fail)?;
+        let region = Self::map_fd(fd, 0, len, page, what)?;
+        if let Some(node) = node {
+            huge::bind(region.base, region.len, node).map_err(|e| MemError::Map { what: "memory of one NUMA node", bytes: len, source: e })?;
+        }
+        Ok(region)
+    }
+
+    /// Maps `len` bytes of `fd` from `offset`, shared.
+    pub(crate) fn map_fd(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str) -> Result<Region, MemError> {
+        // SAFETY: a fresh shared mapping at an address of the kernel's choice touches no memory of ours.
+        let p = unsafe {
+            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE, &fd, offset)
+        }
+        .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
+        let base = NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
+        Ok(Region { base, len, page, memfd: Some(fd), locked: AtomicBool::new(false) })
+    }
+
+    /// Bytes mapped.
+    pub fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Never true: there are no empty regions.
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Size of the pages it is made of.
+    pub fn page_size(&self) -> usize {
+        self.page
+    }
+
+    /// Its first address, for a device that maps it.
+    pub fn base(&self) -> *mut u8 {
+        self.base.as_ptr()
+    }
+
+    /// The file behind it, to share it with another process.
+    pub fn memfd(&self) -> Option<&OwnedFd> {
+        self.memfd.as_ref()
+    }
+
+    /// Keeps its pages in memory. Called once a device does DMA into it.
+    pub(crate) fn lock(&self) -> Result<(), MemError> {
+        if self.locked.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        // SAFETY: the range is this region's own mapping.
+        let done = unsafe { rustix::mm::mlock(self.base.as_ptr().cast(), self.len) };
+        done.map_err(|e| {
+            self.locked.store(false, Ordering::Release);
+            let limit = huge::memlock_limit();
+            MemError::Lock {
+                bytes: self.len,
+                limit_kib: limit / 1024,
+                wanted_kib: (limit + self.len as u64).div_ceil(1024),
+                source: e.into(),
+            }
+        })
+    }
+
+    pub(crate) fn at(&self, offset: usize, len: usize) -> Option<NonNull<u8>> {
+        let end = offset.checked_add(len)?;
+        // SAFETY: the offset lies inside of the mapping, just checked.
+        (end <= self.len).then(|| unsafe { self.base.add(offset) })
+    }
+}
+
+impl Drop for Region {
+    fn drop(&mut self) {
+        // SAFETY: the mapping is ours, and every block in it held this region alive, so none is left.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+impl std::fmt::Debug for Region {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Region").field("base", &self.base).field("len", &self.len).field("page", &self.page).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

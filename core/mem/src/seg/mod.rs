@@ -1,0 +1,193 @@
+//! A segment: a share of a block, never a slice.
+//!
+//! Cloning and slicing make further shares; dropping the last returns the block. References to bytes exist only while a segment is the
+//! sole share of a pool buffer; shared and foreign memory is read and written by copies.
+
+mod raw;
+
+use crate::pool::{Block, go_home};
+use std::mem::ManuallyDrop;
+use std::rc::Rc;
+
+/// A share of a block, 16 bytes wide, bound to its reactor's thread.
+pub struct Seg {
+    block: ManuallyDrop<Rc<Block>>,
+    offset: u32,
+    len: u32,
+}
+
+const _: () = assert!(size_of::<Seg>() == 16);
+
+impl Seg {
+    #[inline]
+    pub(crate) fn of(block: Rc<Block>, len: u32) -> Seg {
+        debug_assert!(len <= block.len);
+        Seg { block: ManuallyDrop::new(block), offset: 0, len }
+    }
+
+    /// Bytes of this share.
+    #[inline]
+    pub fn len(&self) -> u32 {
+        self.len
+    }
+
+    /// Is it of no bytes?
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    /// Memory of another party (a guest, a device): `bytes` never lends it.
+    #[inline]
+    pub fn is_foreign(&self) -> bool {
+        self.block.home.is_none()
+    }
+
+    /// A narrower share.
+    ///
+    /// # Panics
+    /// If the range lies outside of this one: ranges are computed by ours, never by a peer.
+    #[inline]
+    pub fn slice(&self, offset: u32, len: u32) -> Seg {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "slice outside of its segment");
+        Seg { block: ManuallyDrop::new(Rc::clone(&self.block)), offset: self.offset + offset, len }
+    }
+
+    /// Cuts this share to `[offset, offset + len)` in place.
+    ///
+    /// # Panics
+    /// If the range lies outside.
+    #[inline]
+    pub fn narrow(&mut self, offset: u32, len: u32) {
+        assert!(offset.checked_add(len).is_some_and(|end| end <= self.len), "narrowed outside of its segment");
+        self.offset += offset;
+        self.len = len;
+    }
+
+    /// Restores a sole share to the first `len` bytes of its whole block: for buffers that are used again.
+    #[inline]
+    pub fn reset(&mut self, len: u32) -> bool {
+        let fits = len <= self.block.len && Rc::strong_count(&self.block) == 1;
+        if fits {
+            (self.offset, self.len) = (0, len);
+        }
+        fits
+    }
+
+    /// The bytes, if nobody else holds any part of the block and it is ours.
+    #[inline]
+    pub fn bytes(&mut self) -> Option<&mut [u8]> {
+        let (offset, len) = (self.offset as usize, self.len as usize);
+        let block = Rc::get_mut(&mut self.block)?;
+        block.home.as_ref()?;
+        // SAFETY: the sole share of a pool buffer: no other segment, no in-flight table (it would hold a share) and no other thread can
+        // reach it, and `&mut self` stops this one from being shared while the slice lives. Pool memory is initialised (zero pages).
+        Some(unsafe { std::slice::from_raw_parts_mut(block.base.as_ptr().add(offset), len) })
+    }
+
+    /// Its address, to hand to the kernel or a device. Reading or writing through it is up to whoever holds this share in flight.
+    #[inline]
+    pub fn address(&self) -> *mut u8 {
+        // SAFETY: offset is inside of the block, kept so by slice and narrow.
+        unsafe { self.block.base.as_ptr().add(self.offset as usize) }
+    }
+
+    #[inline]
+    fn check(&self, offset: u32, len: usize) {
+        assert!(offset as usize + len <= self.len as usize, "access outside of its segment");
+    }
+
+    /// Copies `from` into it at `offset`.
+    ///
+    /// # Panics
+    /// If it does not fit.
+    #[inline]
+    pub fn write_at(&self, offset: u32, from: &[u8]) {
+        self.check(offset, from.len());
+        // SAFETY: in range, just checked; `from` is a reference, so it is not memory that a segment could alias (bytes lends only sole shares).
+        unsafe { raw::write(self.address().add(offset as usize), from, self.is_foreign()) }
+    }
+
+    /// Copies from it at `offset` into `to`.
+    ///
+    /// # Panics
+    /// If it reads past the end.
+    #[inline]
+    pub fn read_at(&self, offset: u32, to: &mut [u8]) {
+        self.check(offset, to.len());
+        // SAFETY: as in write_at.
+        unsafe { raw::read(self.address().add(offset as usize), to, self.is_foreign()) }
+    }
+
+    /// Copies `len` bytes of `from` into it. The two may overlap.
+    ///
+    /// # Panics
+    /// If either range lies outside.
+    #[inline]
+    pub fn copy_from(&self, offset: u32, from: &Seg, from_offset: u32, len: u32) {
+        self.check(offset, len as usize);
+        from.check(from_offset, len as usize);
+        // SAFETY: both in range; ptr::copy allows overlap.
+        unsafe { std::ptr::copy(from.address().add(from_offset as usize), self.address().add(offset as usize), len as usize) }
+    }
+
+    /// Sets `len` bytes from `offset` to `byte`.
+    ///
+    /// # Panics
+    /// If the range lies outside.
+    #[inline]
+    pub fn fill(&self, offset: u32, len: u32, byte: u8) {
+        self.check(offset, len as usize);
+        // SAFETY: in range, just checked.
+        unsafe { std::ptr::write_bytes(self.address().add(offset as usize), byte, len as usize) }
+    }
+
+    /// Hands the bytes of a range to `f`, piece by piece: through a small window where the memory is foreign and may change while it is read.
+    pub fn each_chunk(&self, offset: u32, len: u32, mut f: impl FnMut(&[u8])) {
+        self.check(offset, len as usize);
+        if self.is_foreign() {
+            let mut window = [0u8; 1024];
+            let mut done = 0;
+            while done < len {
+                let n = (len - done).min(1024);
+                let Some(part) = window.get_mut(..n as usize) else { break };
+                self.read_at(offset + done, part);
+                f(part);
+                done += n;
+            }
+        } else {
+            // SAFETY: pool memory of this thread, in range; nothing can write it during the call but `f` through a segment of its own,
+            // and it is given no segment to do that with by anyone in core.
+            f(unsafe { std::slice::from_raw_parts(self.address().add(offset as usize), len as usize) })
+        }
+    }
+}
+
+impl Clone for Seg {
+    #[inline]
+    fn clone(&self) -> Seg {
+        Seg { block: ManuallyDrop::new(Rc::clone(&self.block)), offset: self.offset, len: self.len }
+    }
+}
+
+impl Drop for Seg {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: drop runs once, and the field is not used after.
+        let mut block = unsafe { ManuallyDrop::take(&mut self.block) };
+        if let Some(b) = Rc::get_mut(&mut block)
+            && let Some(home) = b.home.take()
+        {
+            go_home(home, block);
+        }
+    }
+}
+
+impl std::fmt::Debug for Seg {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seg").field("offset", &self.offset).field("len", &self.len).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests;

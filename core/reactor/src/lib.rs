@@ -1,0 +1,2 @@
+//! Reactors: turns, timers, messages, local async and idle sleep.
+#![forbid(unsafe_code)]

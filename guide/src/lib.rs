@@ -1,0 +1,2 @@
+//! The guide, whose examples compile.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The NVMe-oF target.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! The block device layer.
+#![forbid(unsafe_code)]

@@ -1,0 +1,3 @@
+//! Benchmarks against the budgets.
+#![forbid(unsafe_code)]
+fn main() {}

@@ -1,0 +1,2 @@
+//! One suite for every block device.
+#![forbid(unsafe_code)]

@@ -1,0 +1,2 @@
+//! Seeded simulation: clock, order, network, disk, power cut.
+#![forbid(unsafe_code)]

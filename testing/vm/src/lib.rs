@@ -1,0 +1,2 @@
+//! Runs commands in a QEMU guest.
+#![forbid(unsafe_code)]

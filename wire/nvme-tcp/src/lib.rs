@@ -1,0 +1,2 @@
+//! NVMe/TCP PDUs: a sans-IO codec for both roles.
+#![forbid(unsafe_code)]

@@ -1,0 +1,81 @@
+//! Where `unsafe` may be, and what must stand beside it.
+//!
+//! Two islands hold all of it. Every other crate root forbids it, so that the compiler says the same; this module also finds the
+//! word in tests, build scripts and excluded crates. In an island each block and each `unsafe impl` cites what makes it true.
+
+#[cfg(test)]
+mod tests;
+
+use super::finding::Finding;
+use super::source::Source;
+use super::word_at;
+
+/// The folders whose crates may hold `unsafe`.
+pub const ISLANDS: [&str; 2] = ["core/mem/", "core/sys/"];
+
+/// Whether a path lies in an island.
+pub fn is_island(path: &str) -> bool {
+    ISLANDS.iter().any(|island| path.starts_with(island))
+}
+
+/// `unsafe` outside the islands, and without a reason inside them.
+pub fn uses(source: &Source) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    for (index, line) in source.code.iter().enumerate() {
+        let Some(at) = word_at(line, "unsafe", 0) else { continue };
+        let rest = line[at + "unsafe".len()..].trim_start();
+        if !is_island(&source.path) {
+            let remedy = format!("move what needs it into {} or {}, behind a safe interface", ISLANDS[0], ISLANDS[1]);
+            findings.push(Finding::new(&source.path, index + 1, "`unsafe` outside the islands", remedy));
+        } else if (rest.starts_with('{') || rest.starts_with("impl") || rest.is_empty()) && !is_justified(source, index) {
+            let remedy = "say above it, after `// SAFETY:`, what makes it true";
+            findings.push(Finding::new(&source.path, index + 1, "`unsafe` without a reason", remedy));
+        }
+    }
+    findings
+}
+
+/// Whether a `SAFETY:` comment belongs to the statement on line `index`: on the line itself or above it, past attributes and the
+/// earlier lines of the same statement, but not past the end of another one.
+fn is_justified(source: &Source, index: usize) -> bool {
+    if source.comments[index].contains("SAFETY:") {
+        return true;
+    }
+    for above in (0..index).rev() {
+        if source.comments[above].contains("SAFETY:") {
+            return true;
+        }
+        let code = source.code[above].trim();
+        let is_comment = code.is_empty() && !source.comments[above].trim().is_empty();
+        if is_comment || code.starts_with("#[") {
+            continue;
+        }
+        if code.is_empty() || code.ends_with([';', '{', '}', ',']) {
+            return false;
+        }
+    }
+    false
+}
+
+/// What the root file of a crate (a library or a binary) must say about `unsafe`.
+pub fn root(source: &Source) -> Vec<Finding> {
+    let attribute = |wanted: &str| source.code.iter().any(|line| line.contains(wanted));
+    if !is_island(&source.path) {
+        if attribute("#![forbid(unsafe_code)]") {
+            return Vec::new();
+        }
+        let what = "this crate root does not forbid unsafe code";
+        return vec![Finding::new(&source.path, 1, what, "add `#![forbid(unsafe_code)]` below its head comment")];
+    }
+    let opening = source.code.iter().position(|line| line.contains("#![allow(") || line.contains("#![expect("));
+    let with_reason = opening.is_some_and(|at| {
+        let end = (at + 4).min(source.code.len());
+        let text = source.code[at..end].concat();
+        text.contains("unsafe_code") && text.contains("reason")
+    });
+    if with_reason {
+        return Vec::new();
+    }
+    let what = "this island does not say why it holds unsafe code";
+    vec![Finding::new(&source.path, 1, what, "open it with `#![allow(unsafe_code, reason = \"..\")]`")]
+}
