@@ -21,7 +21,10 @@
 //! Invariant: each time a notifier takes the flag down it writes exactly one to the eventfd, before or after the sleeper notices. The
 //! sleeper counts the flags it found down and reads until as many have arrived, so the descriptor never stays readable for nothing.
 
-use std::{io, os::fd::{AsFd, BorrowedFd}};
+use std::{
+    io,
+    os::fd::{AsFd, BorrowedFd},
+};
 
 use crate::sync::{Arc, AtomicBool, Ordering, Padded, fence};
 
