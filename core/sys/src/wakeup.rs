@@ -69,7 +69,8 @@ impl Sleeper {
     /// From here on notifiers ring. Look again at every source of work after this and before waiting.
     #[inline]
     pub fn prepare(&mut self) {
-        self.shared.asleep.0.store(true, Ordering::Relaxed);
+        // A swap, not a store: with read-modify-writes alone the flag has one history, which `owed` counts by.
+        self.shared.asleep.0.swap(true, Ordering::AcqRel);
         // Pairs with the fence in `notify`: either it sees the flag, or our second look sees its work.
         fence(Ordering::SeqCst);
     }

@@ -1,4 +1,6 @@
-use super::{Full, ring};
+#[cfg(not(loom))]
+use super::Full;
+use super::ring;
 
 #[cfg(not(loom))]
 mod plain {
