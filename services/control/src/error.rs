@@ -208,10 +208,7 @@ impl RpcError {
 
     /// A runtime method called before `framework_start_init`.
     pub fn only_after_init() -> Self {
-        Self::new(
-            Self::INVALID_STATE,
-            "Method may only be called after framework is initialized using framework_start_init RPC.",
-        )
+        Self::new(Self::INVALID_STATE, "Method may only be called after framework is initialized using framework_start_init RPC.")
     }
 }
 

@@ -27,11 +27,11 @@ mod param;
 mod part;
 mod uuid;
 
-pub use control::{Control, ControlError, Options, State};
+pub use control::{Control, ControlError, Notice, Options, State, WeakControl};
 pub use error::RpcError;
 pub use field::{Field, Kind};
 pub use guide::{guide_page, schema};
-pub use interface::{Mismatch, Spec, conforms, spdk};
+pub use interface::{Interface, Mismatch, Spec, conforms, spdk};
 pub use keep::Keep;
 pub use method::{Alias, LocalFuture, Method, Methods, When};
 pub use notify::{Notification, Notifications};
