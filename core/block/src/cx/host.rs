@@ -1,0 +1,288 @@
+//! The side of `Cx` that the reactor itself uses. Consumers and queues have no business here.
+
+use super::fair::Fair;
+use super::mail::Post;
+use super::{ConsumerId, Cx, Message, Newcomer, Port, ReactorId, Ticks, Timers};
+use crate::token::Tokens;
+use crate::{BlockQueue, Events, Io, Source, Token};
+use doorbell_mem::Pool;
+use doorbell_sys::epoll::Poller;
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::time::Duration;
+
+/// The consumer that queues of leaving owners are handed to.
+pub(super) const RETIREES: ConsumerId = ConsumerId(u32::MAX);
+/// Key of what only ends a sleep.
+const NO_TOKEN: u64 = u64::MAX;
+
+pub(super) struct Retiree {
+    pub(super) who: Token,
+    pub(super) outstanding: u32,
+    pub(super) queue: Box<dyn BlockQueue>,
+}
+
+/// What a reactor is made of.
+pub struct CxParts {
+    /// Which reactor.
+    pub id: ReactorId,
+    /// Boxes in its pool.
+    pub boxes: u32,
+    /// Its buffers.
+    pub pool: Pool,
+    /// The ways into every reactor, this one included, in order.
+    pub ports: Vec<Port>,
+    /// What it sleeps in; none in a simulation.
+    pub poller: Option<Poller>,
+}
+
+/// What one look at a ready token found.
+pub enum Turn {
+    /// This consumer is to run.
+    Run(ConsumerId),
+    /// Nothing to do: it was given back, or was a retired queue.
+    Nothing,
+}
+
+impl Cx {
+    /// A new one.
+    pub fn new(parts: CxParts) -> Cx {
+        Cx {
+            now: Ticks(0),
+            me: parts.id,
+            tokens: Tokens::default(),
+            ios: (0..parts.boxes).map(|_| Io::boxed(4)).collect(),
+            boxes: parts.boxes,
+            pool: parts.pool,
+            fair: Fair::default(),
+            timers: Timers::default(),
+            post: Post::new(parts.ports),
+            poller: parts.poller,
+            watched: 0,
+            locals: HashMap::new(),
+            consumers: 0,
+            newcomers: Vec::new(),
+            leavers: Vec::new(),
+            sources: Vec::new(),
+            retirees: Vec::new(),
+            stopping: false,
+        }
+    }
+
+    /// One that stands alone, for tests and examples: `boxes` boxes and `buffers` buffers of `buffer_bytes`.
+    pub fn for_test(boxes: u32, buffer_bytes: u32, buffers: u32) -> Cx {
+        let pool = Pool::small(buffer_bytes, buffers);
+        Cx::new(CxParts { id: ReactorId(0), boxes, pool, ports: Vec::new(), poller: None })
+    }
+
+    pub(super) fn next_consumer(&mut self) -> ConsumerId {
+        self.consumers += 1;
+        ConsumerId(self.consumers - 1)
+    }
+
+    /// Begins a turn.
+    #[inline]
+    pub fn begin_turn(&mut self, now: Ticks) {
+        self.now = now;
+    }
+
+    /// Wakes whose timers are due. True if there was one.
+    #[inline]
+    pub fn fire_timers(&mut self) -> bool {
+        let mut any = false;
+        while let Some((who, at)) = self.timers.due(self.now) {
+            if self.tokens.take_due(who, at.0) {
+                self.tokens.wake(who);
+                any = true;
+            }
+        }
+        any
+    }
+
+    /// When the next timer is due.
+    pub fn next_timer(&self) -> Option<Ticks> {
+        self.timers.next()
+    }
+
+    /// Handles a message for this reactor.
+    pub fn receive(&mut self, message: Message) {
+        match message {
+            Message::Wake(t) => self.wake(t),
+            Message::Mail(at, mail) => {
+                if self.tokens.is_live(at.token) {
+                    self.post.deliver(at, mail);
+                    self.wake(at.token);
+                }
+            }
+            Message::Visit(f) => f(self),
+        }
+    }
+
+    /// Handles what this reactor sent to itself, and tries again what others had no room for. True if anything moved.
+    #[inline]
+    pub fn move_mail(&mut self) -> bool {
+        let mut any = false;
+        // Only what was there at the start: a visit that sends to itself runs next turn.
+        for _ in 0..self.post.local() {
+            let Some(m) = self.post.next_local() else { break };
+            self.receive(m);
+            any = true;
+        }
+        if self.post.has_parked() {
+            self.post.retry();
+        }
+        any
+    }
+
+    /// Must this reactor not sleep for want of somebody else's room, or because it has mail for itself?
+    pub fn has_mail_to_move(&self) -> bool {
+        self.post.has_parked() || self.post.local() > 0
+    }
+
+    /// Moves the ready tokens to `into`.
+    #[inline]
+    pub fn take_ready(&mut self, into: &mut Vec<Token>) {
+        self.tokens.take_ready(into);
+    }
+
+    /// Is any token ready?
+    #[inline]
+    pub fn any_ready(&self) -> bool {
+        self.tokens.any_ready()
+    }
+
+    /// Begins the run of a ready token; polls it here when it is a retired queue's.
+    #[inline]
+    pub fn begin_run(&mut self, who: Token) -> Turn {
+        match self.tokens.begin(who) {
+            None => Turn::Nothing,
+            Some(RETIREES) => {
+                self.run_retired(who);
+                Turn::Nothing
+            }
+            Some(consumer) => {
+                if self.fair.contended() {
+                    self.fair.begin(who, self.ios.len());
+                }
+                Turn::Run(consumer)
+            }
+        }
+    }
+
+    /// Ends the run of a token.
+    #[inline]
+    pub fn end_run(&mut self) {
+        self.fair.end();
+    }
+
+    #[cold]
+    fn run_retired(&mut self, who: Token) {
+        let mut done = Vec::new();
+        let mut all = std::mem::take(&mut self.retirees);
+        all.retain_mut(|r| {
+            if r.who != who {
+                return true;
+            }
+            r.queue.poll(self, &mut done);
+            r.outstanding = r.outstanding.saturating_sub(done.len() as u32);
+            for io in done.drain(..) {
+                self.put_io(io);
+            }
+            r.outstanding > 0
+        });
+        let gone = !all.iter().any(|r| r.who == who);
+        all.append(&mut self.retirees);
+        self.retirees = all;
+        if gone {
+            self.free_token(who);
+        }
+    }
+
+    /// Queues of owners that left, which still wait for boxes.
+    pub fn retired(&self) -> usize {
+        self.retirees.len()
+    }
+
+    /// Ends a turn: calls those who wait for boxes or buffers, if some came back.
+    #[inline]
+    pub fn end_turn(&mut self) {
+        if self.fair.contended() {
+            let (boxes, returns) = (self.ios.len(), self.pool.returns());
+            let tokens = &mut self.tokens;
+            self.fair.call(boxes, returns, |t| tokens.wake(t));
+        }
+    }
+
+    /// Consumers that came and went in this turn.
+    #[inline]
+    pub fn changes(&mut self) -> Option<(Vec<Newcomer>, Vec<ConsumerId>)> {
+        if self.newcomers.is_empty() && self.leavers.is_empty() {
+            return None;
+        }
+        Some((std::mem::take(&mut self.newcomers), std::mem::take(&mut self.leavers)))
+    }
+
+    /// Sources made in this turn. The reactor watches their descriptors and polls them while they have users.
+    #[inline]
+    pub fn new_sources(&mut self) -> Vec<Rc<RefCell<dyn Source>>> {
+        std::mem::take(&mut self.sources)
+    }
+
+    /// Watches a descriptor that only ends a sleep.
+    pub fn watch_for_sleep(&mut self, fd: std::os::fd::BorrowedFd<'_>) -> std::io::Result<()> {
+        use doorbell_sys::epoll::{Interest, Mode};
+        match &self.poller {
+            Some(p) => p.add(fd, NO_TOKEN, Interest::READ, Mode::Level),
+            None => Ok(()),
+        }
+    }
+
+    /// Stops watching such a descriptor.
+    pub fn unwatch_for_sleep(&mut self, fd: std::os::fd::BorrowedFd<'_>) {
+        if let Some(p) = &self.poller {
+            let _ = p.remove(fd);
+        }
+    }
+
+    /// Are there descriptors to look at while awake?
+    #[inline]
+    pub fn watches(&self) -> bool {
+        self.watched > 0
+    }
+
+    /// Looks at the watched descriptors, for at most `timeout` (none: until something happens), and wakes the tokens of those that are ready.
+    pub fn look(&mut self, timeout: Option<Duration>) -> std::io::Result<usize> {
+        let Some(poller) = &mut self.poller else { return Ok(0) };
+        let n = poller.wait(timeout)?;
+        for e in poller.events() {
+            if e.key == NO_TOKEN {
+                continue;
+            }
+            let mut events = Events::default();
+            for (is, what) in [(e.readable, Events::READABLE), (e.writable, Events::WRITABLE), (e.hangup || e.error, Events::HANGUP)] {
+                if is {
+                    events = events.with(what);
+                }
+            }
+            self.tokens.event(Token::from_word(e.key), events);
+        }
+        Ok(n)
+    }
+
+    /// Asks the reactor to stop after this turn.
+    pub fn stop(&mut self) {
+        self.stopping = true;
+    }
+
+    /// Was it asked to stop?
+    #[inline]
+    pub fn stopping(&self) -> bool {
+        self.stopping
+    }
+
+    /// Tokens alive: for overviews and leak checks.
+    pub fn live_tokens(&self) -> usize {
+        self.tokens.live()
+    }
+}

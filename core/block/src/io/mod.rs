@@ -1,0 +1,267 @@
+//! The box: a request that moves down a stack of queues and back up.
+//!
+//! Invariants: a box has one owner at any time; it comes back exactly once; whoever pushed a frame word pops it; its id is for life.
+
+use doorbell_mem::{Carrier, SgList};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// How many words a stack of layers may keep on a box.
+pub const FRAMES: usize = 16;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Op {
+    /// Read `blocks` from `lba` into the payload.
+    Read,
+    /// Write the payload.
+    Write,
+    /// Write zeroes; may deallocate when `Flags::MAY_UNMAP` is set and reads then give zeroes.
+    WriteZeroes,
+    /// Tell the device that the blocks are not needed.
+    Unmap,
+    /// Make every completed write survive a power cut.
+    Flush,
+    /// Reset the device (and sweep away what is in flight).
+    Reset,
+    /// Compare the payload with what is stored.
+    Compare,
+    /// Compare the first half of the payload, and if equal write the second, in one step that nobody can get between.
+    CompareAndWrite,
+    /// Copy `blocks` from `source` to `lba`.
+    Copy,
+    /// Find the first block at or after `lba` that holds data; its number comes back in `result` (`u64::MAX`: none).
+    SeekData,
+    /// Find the first block at or after `lba` that is a hole; its number comes back in `result` (`u64::MAX`: none).
+    SeekHole,
+}
+
+impl Op {
+    /// Every operation, in order.
+    pub const ALL: [Op; 11] = [
+        Op::Read,
+        Op::Write,
+        Op::WriteZeroes,
+        Op::Unmap,
+        Op::Flush,
+        Op::Reset,
+        Op::Compare,
+        Op::CompareAndWrite,
+        Op::Copy,
+        Op::SeekData,
+        Op::SeekHole,
+    ];
+
+    /// Does it change what is stored?
+    #[inline]
+    pub const fn writes(self) -> bool {
+        matches!(self, Op::Write | Op::WriteZeroes | Op::Unmap | Op::CompareAndWrite | Op::Copy)
+    }
+
+    /// Does it name a range of blocks?
+    #[inline]
+    pub const fn has_range(self) -> bool {
+        !matches!(self, Op::Flush | Op::Reset | Op::SeekData | Op::SeekHole)
+    }
+
+    /// Bytes of payload that `blocks` of `1 << shift` bytes need.
+    #[inline]
+    pub const fn payload(self, blocks: u32, shift: u8) -> u64 {
+        let bytes = (blocks as u64) << shift;
+        match self {
+            Op::Read | Op::Write | Op::Compare => bytes,
+            Op::CompareAndWrite => 2 * bytes,
+            _ => 0,
+        }
+    }
+}
+
+/// A set of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct OpSet(u16);
+
+impl OpSet {
+    /// The set of these.
+    pub const fn of(ops: &[Op]) -> OpSet {
+        let mut bits = 0;
+        let mut rest = ops;
+        while let [op, more @ ..] = rest {
+            bits |= 1 << *op as u16;
+            rest = more;
+        }
+        OpSet(bits)
+    }
+
+    /// Is `op` in it?
+    #[inline]
+    pub const fn has(self, op: Op) -> bool {
+        self.0 & (1 << op as u16) != 0
+    }
+
+    /// With `op`.
+    pub const fn with(self, op: Op) -> OpSet {
+        OpSet(self.0 | 1 << op as u16)
+    }
+
+    /// Without `op`.
+    pub const fn without(self, op: Op) -> OpSet {
+        OpSet(self.0 & !(1 << op as u16))
+    }
+}
+
+/// How it is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Flags(u8);
+
+impl Flags {
+    /// Nothing special.
+    pub const NONE: Flags = Flags(0);
+    /// Force unit access: done means that the data survives a power cut.
+    pub const FUA: Flags = Flags(1);
+    /// Write zeroes may deallocate, if the blocks then read as zeroes.
+    pub const MAY_UNMAP: Flags = Flags(2);
+
+    /// Are all of `f` set?
+    #[inline]
+    pub const fn has(self, f: Flags) -> bool {
+        self.0 & f.0 == f.0
+    }
+
+    /// With `f`.
+    #[inline]
+    pub const fn with(self, f: Flags) -> Flags {
+        Flags(self.0 | f.0)
+    }
+
+    /// Without `f`.
+    #[inline]
+    pub const fn without(self, f: Flags) -> Flags {
+        Flags(self.0 & !f.0)
+    }
+}
+
+/// The number of a box, for life: what abort names. Tags belong to whoever set them, so a layer's children and passing boxes collide.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct IoId(u32);
+
+/// A request. What its owner set comes back as it was, but for `status`, `result` and the payload of a read.
+#[derive(Debug)]
+pub struct Io {
+    /// What is asked for.
+    pub op: Op,
+    /// How.
+    pub flags: Flags,
+    /// How it ended; meaningful once it is back.
+    pub status: Status,
+    depth: u8,
+    /// How many blocks.
+    pub blocks: u32,
+    /// First block.
+    pub lba: u64,
+    /// Its owner's own; no layer touches it.
+    pub tag: u64,
+    /// What a seek found.
+    pub result: u64,
+    /// The payload.
+    pub sg: SgList,
+    /// First block to copy from, for `Op::Copy`.
+    pub source: u64,
+    id: IoId,
+    frames: [u64; FRAMES],
+    /// Metadata of the payload's blocks, when it travels apart from them.
+    pub meta: SgList,
+}
+
+use crate::Status;
+
+static NEXT: AtomicU32 = AtomicU32::new(1);
+
+impl Io {
+    /// A new box, with room for `segments` before its list must grow. Pools call this once for each; nobody does on the path of a request.
+    pub fn boxed(segments: usize) -> Box<Io> {
+        Box::new(Io {
+            op: Op::Read,
+            flags: Flags::NONE,
+            status: Status::Ok,
+            depth: 0,
+            blocks: 0,
+            lba: 0,
+            tag: 0,
+            result: 0,
+            sg: SgList::with_capacity(segments),
+            source: 0,
+            id: IoId(NEXT.fetch_add(1, Ordering::Relaxed)),
+            frames: [0; FRAMES],
+            meta: SgList::default(),
+        })
+    }
+
+    /// Its number, for life.
+    #[inline]
+    pub fn id(&self) -> IoId {
+        self.id
+    }
+
+    /// Keeps a word for a layer on the way down.
+    ///
+    /// # Panics
+    /// If the stack of layers is deeper than `open` allowed: a bug of a device's `info`.
+    #[inline]
+    pub fn push(&mut self, word: u64) {
+        self.frames[self.depth as usize] = word;
+        self.depth += 1;
+    }
+
+    /// Gives the layer its word back on the way up.
+    ///
+    /// # Panics
+    /// If the layer had pushed none.
+    #[inline]
+    pub fn pop(&mut self) -> u64 {
+        self.depth -= 1;
+        self.frames[self.depth as usize]
+    }
+
+    /// The word that would be popped.
+    ///
+    /// # Panics
+    /// If there is none.
+    #[inline]
+    pub fn top(&self) -> u64 {
+        self.frames[self.depth as usize - 1]
+    }
+
+    /// Layers that have a word on it.
+    #[inline]
+    pub fn depth(&self) -> u8 {
+        self.depth
+    }
+
+    /// The end of its range; `None` when it wraps.
+    #[inline]
+    pub fn end(&self) -> Option<u64> {
+        self.lba.checked_add(u64::from(self.blocks))
+    }
+
+    /// Ready for its next owner: payload dropped, flags and frames cleared.
+    #[inline]
+    pub fn clean(&mut self) {
+        self.sg.clear();
+        if !self.meta.segs().is_empty() {
+            self.meta.clear();
+        }
+        self.depth = 0;
+        self.flags = Flags::NONE;
+        self.status = Status::Ok;
+    }
+}
+
+impl Carrier for Box<Io> {
+    #[inline]
+    fn sg_mut(&mut self) -> &mut SgList {
+        &mut self.sg
+    }
+}
+
+#[cfg(test)]
+mod tests;
