@@ -1,0 +1,242 @@
+//! Controller properties, alias registers (Base 2.1, 3.1.4). Over fabrics they are read and written by
+//! Property Get and Set; on PCIe they lie in BAR 0 at the same offsets.
+
+use bitfield_struct::bitfield;
+
+open_enum! {
+    /// Offset of a property (Base 2.1, 3.1.4).
+    pub struct Property(u32) {
+        CAP = 0x00 => "Controller Capabilities",
+        VS = 0x08 => "Version",
+        INTMS = 0x0c => "Interrupt Mask Set",
+        INTMC = 0x10 => "Interrupt Mask Clear",
+        CC = 0x14 => "Controller Configuration",
+        CSTS = 0x1c => "Controller Status",
+        NSSR = 0x20 => "NVM Subsystem Reset",
+        AQA = 0x24 => "Admin Queue Attributes",
+        ASQ = 0x28 => "Admin Submission Queue Base Address",
+        ACQ = 0x30 => "Admin Completion Queue Base Address",
+        CMBLOC = 0x38 => "Controller Memory Buffer Location",
+        CMBSZ = 0x3c => "Controller Memory Buffer Size",
+        NSSD = 0x64 => "NVM Subsystem Shutdown",
+        CRTO = 0x68 => "Controller Ready Timeouts",
+    }
+}
+
+impl Property {
+    /// Length of the property in bytes, 4 or 8 (Base 2.1, 3.1.4); `None` for one that is unknown here.
+    pub const fn size(self) -> Option<u32> {
+        match self {
+            Self::CAP | Self::ASQ | Self::ACQ => Some(8),
+            _ if self.name().is_some() => Some(4),
+            _ => None,
+        }
+    }
+}
+
+/// CAP: controller capabilities (Base 2.1, 3.1.4.1).
+#[bitfield(u64)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Cap {
+    /// MQES: largest queue, zero-based.
+    pub mqes: u16,
+    /// CQR: queues must be physically contiguous.
+    pub cqr: bool,
+    /// AMS: arbitration mechanisms (bit 0 weighted round robin with urgent, bit 1 vendor).
+    #[bits(2)]
+    pub ams: u8,
+    #[bits(5)]
+    __: u8,
+    /// TO: longest time to become ready or stop being so, in units of 500 ms.
+    pub timeout_500ms: u8,
+    /// DSTRD: doorbell stride, 2^(2 + n) bytes.
+    #[bits(4)]
+    pub dstrd: u8,
+    /// NSSRS: NVM subsystem reset supported.
+    pub nssrs: bool,
+    /// CSS: command sets (bit 0 NVM, bit 6 one or more with CC.CSS 110b, bit 7 none).
+    pub css: u8,
+    /// BPS: boot partitions.
+    pub bps: bool,
+    /// CPS: power scope.
+    #[bits(2)]
+    pub cps: u8,
+    /// MPSMIN: smallest memory page, 2^(12 + n) bytes.
+    #[bits(4)]
+    pub mpsmin: u8,
+    /// MPSMAX: largest memory page, 2^(12 + n) bytes.
+    #[bits(4)]
+    pub mpsmax: u8,
+    /// PMRS: persistent memory region.
+    pub pmrs: bool,
+    /// CMBS: controller memory buffer.
+    pub cmbs: bool,
+    /// NSSS: NVM subsystem shutdown.
+    pub nsss: bool,
+    /// CRMS: ready modes (bit 0 with media, bit 1 independent of media).
+    #[bits(2)]
+    pub crms: u8,
+    /// NSSES: NVM subsystem shutdown enhancements.
+    pub nsses: bool,
+    #[bits(2)]
+    __: u8,
+}
+
+/// VS: version (Base 2.1, 3.1.4.2). Also VER of the identify data.
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Version {
+    /// TER: tertiary version number.
+    pub tertiary: u8,
+    /// MNR: minor version number.
+    pub minor: u8,
+    /// MJR: major version number.
+    pub major: u16,
+}
+
+impl Version {
+    /// NVMe 1.3.
+    pub const V1_3: Self = Self::new().with_major(1).with_minor(3);
+    /// NVMe 1.4.
+    pub const V1_4: Self = Self::new().with_major(1).with_minor(4);
+    /// NVMe 2.0.
+    pub const V2_0: Self = Self::new().with_major(2);
+    /// NVMe 2.1.
+    pub const V2_1: Self = Self::new().with_major(2).with_minor(1);
+}
+
+open_enum! {
+    /// CC.SHN: kind of shutdown that the host announces (Base 2.1, 3.1.4.5).
+    pub struct ShutdownNotice(u8) {
+        NONE = 0 => "No notification",
+        NORMAL = 1 => "Normal shutdown",
+        ABRUPT = 2 => "Abrupt shutdown",
+    }
+}
+
+open_enum! {
+    /// CSTS.SHST: state of the shutdown (Base 2.1, 3.1.4.6).
+    pub struct ShutdownStatus(u8) {
+        NORMAL = 0 => "Normal operation",
+        OCCURRING = 1 => "Shutdown processing occurring",
+        COMPLETE = 2 => "Shutdown processing complete",
+    }
+}
+
+open_enum! {
+    /// CC.CSS: command set selected (Base 2.1, 3.1.4.5).
+    pub struct CommandSetSelect(u8) {
+        NVM = 0 => "NVM Command Set",
+        ALL = 6 => "All supported I/O Command Sets",
+        ADMIN_ONLY = 7 => "Admin Command Set only",
+    }
+}
+
+impl ShutdownNotice {
+    const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+    const fn into_bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl ShutdownStatus {
+    const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+    const fn into_bits(self) -> u8 {
+        self.0
+    }
+}
+
+impl CommandSetSelect {
+    const fn from_bits(bits: u8) -> Self {
+        Self(bits)
+    }
+    const fn into_bits(self) -> u8 {
+        self.0
+    }
+}
+
+/// CC: controller configuration (Base 2.1, 3.1.4.5).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Cc {
+    /// EN: enable.
+    pub en: bool,
+    #[bits(3)]
+    __: u8,
+    /// CSS: command set selected.
+    #[bits(3)]
+    pub css: CommandSetSelect,
+    /// MPS: memory page size, 2^(12 + n) bytes.
+    #[bits(4)]
+    pub mps: u8,
+    /// AMS: arbitration mechanism selected.
+    #[bits(3)]
+    pub ams: u8,
+    /// SHN: shutdown notification.
+    #[bits(2)]
+    pub shn: ShutdownNotice,
+    /// IOSQES: I/O submission queue entry size, 2^n bytes.
+    #[bits(4)]
+    pub iosqes: u8,
+    /// IOCQES: I/O completion queue entry size, 2^n bytes.
+    #[bits(4)]
+    pub iocqes: u8,
+    /// CRIME: controller ready independent of media.
+    pub crime: bool,
+    #[bits(7)]
+    __: u8,
+}
+
+/// CSTS: controller status (Base 2.1, 3.1.4.6).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Csts {
+    /// RDY: ready.
+    pub rdy: bool,
+    /// CFS: controller fatal status.
+    pub cfs: bool,
+    /// SHST: shutdown status.
+    #[bits(2)]
+    pub shst: ShutdownStatus,
+    /// NSSRO: NVM subsystem reset occurred.
+    pub nssro: bool,
+    /// PP: processing paused.
+    pub pp: bool,
+    /// ST: shutdown type (set: of the NVM subsystem).
+    pub st: bool,
+    #[bits(25)]
+    __: u32,
+}
+
+/// CRTO: controller ready timeouts (Base 2.1, 3.1.4.23).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Crto {
+    /// CRWMT: with media, in units of 500 ms.
+    pub with_media_500ms: u16,
+    /// CRIMT: independent of media, in units of 500 ms.
+    pub independent_500ms: u16,
+}
+
+/// AQA: admin queue attributes (Base 2.1, 3.1.4.8).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Aqa {
+    /// ASQS: admin submission queue size, zero-based.
+    #[bits(12)]
+    pub asqs: u16,
+    #[bits(4)]
+    __: u8,
+    /// ACQS: admin completion queue size, zero-based.
+    #[bits(12)]
+    pub acqs: u16,
+    #[bits(4)]
+    __: u8,
+}
+
+/// What NSSR must hold for an NVM subsystem reset: "NVMe" (Base 2.1, 3.1.4.7).
+pub const NSSR_MAGIC: u32 = 0x4e56_4d65;
