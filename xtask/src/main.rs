@@ -1,3 +1,76 @@
-//! What CI runs and what a person runs.
+//! `cargo xtask`: what CI runs and what a person runs, by the same commands.
+//!
+//! `test` runs every check there is, stage by stage; `tidy` the rules no compiler checks; `bench` the benchmarks; `soak` the tests
+//! at lengths that CI has no time for; `guest` a command in a QEMU guest. Nothing here is part of what Doorbell ships.
 #![forbid(unsafe_code)]
-fn main() {}
+
+mod bench;
+mod guest;
+mod licences;
+mod metadata;
+mod shell;
+mod soak;
+mod test;
+mod tidy;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "Checks, benchmarks and soaks Doorbell", disable_version_flag = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the checks: formatting, lints, tests, real peers, guests, fuzzers
+    Test(test::Options),
+    /// Check the rules of the house that no compiler checks
+    Tidy,
+    /// Run the benchmarks and print them against the budgets
+    Bench(bench::Options),
+    /// Run the randomised tests and the fuzzers for long
+    Soak(soak::Options),
+    /// Run a command in a QEMU guest that sees this machine's files
+    Guest(guest::Options),
+}
+
+fn main() -> ExitCode {
+    let root = workspace_root();
+    let result = match Cli::parse().command {
+        Command::Test(options) => test::run(&root, &options),
+        Command::Tidy => tidy_all(&root),
+        Command::Bench(options) => bench::run(&root, &options),
+        Command::Soak(options) => soak::run(&root, &options),
+        Command::Guest(options) => guest::run(&options),
+    };
+    match result {
+        Ok(code) => code,
+        Err(message) => {
+            eprintln!("xtask: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn tidy_all(root: &Path) -> Result<ExitCode, String> {
+    let findings = tidy::run(root)?;
+    for finding in &findings {
+        println!("{finding}");
+    }
+    if findings.is_empty() {
+        println!("tidy");
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{} findings", findings.len());
+    Ok(ExitCode::FAILURE)
+}
+
+fn workspace_root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_path_buf()
+}

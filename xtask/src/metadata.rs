@@ -1,70 +1,73 @@
 //! What `cargo metadata` says about the packages, read into types.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde::Deserialize;
 
 /// One answer of `cargo metadata`.
 #[derive(Debug, Default, Deserialize)]
-pub struct Metadata {
+pub(crate) struct Metadata {
     /// The workspace's packages, and with dependencies resolved everybody else's.
-    pub packages: Vec<Package>,
+    pub(crate) packages: Vec<Package>,
+    /// Where cargo puts what it builds.
+    #[serde(default)]
+    pub(crate) target_directory: PathBuf,
 }
 
 /// One package.
 #[derive(Clone, Debug, Default, Deserialize)]
-pub struct Package {
+pub(crate) struct Package {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// Its version.
     #[serde(default)]
-    pub version: String,
+    pub(crate) version: String,
     /// Its licence as an SPDX expression.
-    pub license: Option<String>,
+    pub(crate) license: Option<String>,
     /// One sentence about it.
-    pub description: Option<String>,
+    pub(crate) description: Option<String>,
     /// Where it came from; nothing for a package of this workspace.
-    pub source: Option<String>,
+    pub(crate) source: Option<String>,
     /// Its manifest, as an absolute path.
-    pub manifest_path: String,
+    pub(crate) manifest_path: String,
     /// What it asks for.
     #[serde(default)]
-    pub dependencies: Vec<Dependency>,
+    pub(crate) dependencies: Vec<Dependency>,
     /// What it builds.
     #[serde(default)]
-    pub targets: Vec<Target>,
+    pub(crate) targets: Vec<Target>,
 }
 
 /// One dependency line.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Dependency {
+pub(crate) struct Dependency {
     /// The package asked for.
-    pub name: String,
+    pub(crate) name: String,
     /// Nothing for an ordinary one, else `dev` or `build`.
-    pub kind: Option<String>,
+    pub(crate) kind: Option<String>,
 }
 
 /// One thing a package builds.
 #[derive(Clone, Debug, Deserialize)]
-pub struct Target {
+pub(crate) struct Target {
     /// Its name.
-    pub name: String,
+    pub(crate) name: String,
     /// `lib`, `bin`, `test`, `example`, `bench`, `custom-build`.
-    pub kind: Vec<String>,
+    pub(crate) kind: Vec<String>,
     /// Its root file, as an absolute path.
-    pub src_path: String,
+    pub(crate) src_path: String,
 }
 
 impl Target {
     /// Whether it is of this kind.
-    pub fn is(&self, kind: &str) -> bool {
+    pub(crate) fn is(&self, kind: &str) -> bool {
         self.kind.iter().any(|k| k == kind)
     }
 }
 
 /// Asks cargo about the workspace or package at `manifest`; `arguments` narrow or lock the question.
-pub fn load(manifest: &Path, arguments: &[&str]) -> Result<Metadata, String> {
+pub(crate) fn load(manifest: &Path, arguments: &[&str]) -> Result<Metadata, String> {
     let output = Command::new("cargo")
         .args(["metadata", "--format-version", "1", "--manifest-path"])
         .arg(manifest)
@@ -78,7 +81,7 @@ pub fn load(manifest: &Path, arguments: &[&str]) -> Result<Metadata, String> {
 }
 
 /// `path` relative to `root`, with `/` between its parts.
-pub fn relative(root: &Path, path: &str) -> String {
+pub(crate) fn relative(root: &Path, path: &str) -> String {
     let path = Path::new(path);
     path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }

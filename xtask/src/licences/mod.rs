@@ -14,7 +14,7 @@ use crate::metadata::{self, Package};
 
 /// What deny.toml allows, as far as this check reads it.
 #[derive(Debug, Deserialize)]
-pub struct Rules {
+pub(crate) struct Rules {
     licenses: Licenses,
 }
 
@@ -33,7 +33,7 @@ struct Exception {
 }
 
 /// Complaints about the dependencies of the workspace at `root`, and how many packages were looked at.
-pub fn run(root: &Path) -> Result<(usize, Vec<String>), String> {
+pub(crate) fn run(root: &Path) -> Result<(usize, Vec<String>), String> {
     let text = std::fs::read_to_string(root.join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
     let rules = Rules::parse(&text)?;
     let mut packages = metadata::load(&root.join("Cargo.toml"), &[])?.packages;
@@ -49,21 +49,23 @@ pub fn run(root: &Path) -> Result<(usize, Vec<String>), String> {
 
 impl Rules {
     /// Reads deny.toml.
-    pub fn parse(text: &str) -> Result<Rules, String> {
+    pub(crate) fn parse(text: &str) -> Result<Rules, String> {
         toml::from_str(text).map_err(|error| format!("deny.toml: {error}"))
     }
 
     /// What is wrong with the package, if anything.
-    pub fn complaint(&self, package: &Package) -> Option<String> {
+    pub(crate) fn complaint(&self, package: &Package) -> Option<String> {
         let who = format!("{} {}", package.name, package.version);
-        let from_elsewhere = package.source.as_deref().filter(|source| !source.starts_with("registry+https://github.com/rust-lang/crates.io-index"));
+        let from_elsewhere =
+            package.source.as_deref().filter(|source| !source.starts_with("registry+https://github.com/rust-lang/crates.io-index"));
         if let Some(source) = from_elsewhere {
             return Some(format!("{who} comes from {source}: depend on a published version"));
         }
         let Some(expression) = &package.license else {
             return Some(format!("{who} names no licence: do without it"));
         };
-        let more = self.licenses.exceptions.iter().filter(|exception| exception.name == package.name).flat_map(|exception| &exception.allow);
+        let more =
+            self.licenses.exceptions.iter().filter(|exception| exception.name == package.name).flat_map(|exception| &exception.allow);
         let allowed: Vec<&str> = self.licenses.allow.iter().chain(more).map(String::as_str).collect();
         match is_allowed(expression, &allowed) {
             Some(true) => None,

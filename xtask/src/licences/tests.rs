@@ -39,7 +39,8 @@ fn package(license: Option<&str>, source: Option<&str>) -> Package {
 
 #[test]
 fn packages_are_judged() {
-    let rules = Rules::parse("[licenses]\nallow = [\"MIT\"]\nexceptions = [{ crate = \"odd\", allow = [\"Zlib\"] }]\n").expect("rules read");
+    let rules =
+        Rules::parse("[licenses]\nallow = [\"MIT\"]\nexceptions = [{ crate = \"odd\", allow = [\"Zlib\"] }]\n").expect("rules read");
     assert_eq!(rules.complaint(&package(Some("MIT"), None)), None);
     assert!(rules.complaint(&package(Some("Zlib"), None)).is_some());
     let odd = Package { name: "odd".to_owned(), ..package(Some("Zlib"), None) };

@@ -4,26 +4,21 @@ use std::fmt;
 
 /// One broken rule at one place. Printed as `file:line: what is wrong: what to do`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Finding {
+pub(crate) struct Finding {
     /// Path relative to the workspace root.
-    pub path: String,
+    pub(crate) path: String,
     /// Line, counted from one; zero when the whole file (or its absence) is meant.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What is wrong.
-    pub what: String,
+    pub(crate) what: String,
     /// What the reader should do.
-    pub remedy: String,
+    pub(crate) remedy: String,
 }
 
 impl Finding {
     /// Builds a finding; `line` counts from one.
-    pub fn new(path: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Finding {
-            path: path.to_owned(),
-            line,
-            what: what.into(),
-            remedy: remedy.into(),
-        }
+    pub(crate) fn new(path: &str, line: usize, what: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Finding { path: path.to_owned(), line, what: what.into(), remedy: remedy.into() }
     }
 }
 

@@ -18,7 +18,7 @@ use std::fs;
 use std::path::Path;
 use std::process::Command;
 
-pub use finding::Finding;
+pub(crate) use finding::Finding;
 use source::Source;
 
 use crate::metadata::{self, Package};
@@ -27,7 +27,7 @@ use crate::metadata::{self, Package};
 const EXCLUDED: &str = "testing/fuzz/Cargo.toml";
 
 /// Runs every rule over the tree at `root`. The findings come sorted by place.
-pub fn run(root: &Path) -> Result<Vec<Finding>, String> {
+pub(crate) fn run(root: &Path) -> Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
     let checkout = root.to_string_lossy();
     let mut sources = Vec::new();

@@ -10,11 +10,11 @@ use super::finding::Finding;
 use crate::metadata::Package;
 
 /// The page that holds the table.
-pub const PAGE: &str = "ARCHITECTURE.md";
+pub(crate) const PAGE: &str = "ARCHITECTURE.md";
 
 /// The floors as the table has them, bottom up.
 #[derive(Debug, Default)]
-pub struct Floors {
+pub(crate) struct Floors {
     rooms: Vec<Room>,
     /// Names of the floors, bottom up.
     names: Vec<String>,
@@ -34,7 +34,7 @@ struct Room {
 
 impl Floors {
     /// Reads the table whose first heading is `floor`.
-    pub fn parse(page: &str) -> Result<Floors, Finding> {
+    pub(crate) fn parse(page: &str) -> Result<Floors, Finding> {
         let mut floors = Floors::default();
         for (index, line) in page.lines().enumerate() {
             let cells: Vec<&str> = line.trim().trim_matches('|').split('|').map(str::trim).collect();
@@ -62,20 +62,15 @@ impl Floors {
             self.names.push((*floor).to_owned());
         }
         let floor = self.names.len().checked_sub(1).ok_or_else(|| wrong("a row before the first floor"))?;
-        let uses: Vec<String> = uses.split(',').map(|name| full_name(name.trim().trim_matches('`'))).filter(|name| name != "doorbell-").collect();
+        let uses: Vec<String> =
+            uses.split(',').map(|name| full_name(name.trim().trim_matches('`'))).filter(|name| name != "doorbell-").collect();
         let mut quoted = crates.split('`').skip(1).step_by(2).peekable();
         if quoted.peek().is_none() {
             return Err(wrong("a row that names no crate"));
         }
         let (before, folder) = crates.split_once('(').map_or((*crates, None), |(before, rest)| (before, rest.split('`').nth(1)));
         for name in before.split('`').skip(1).step_by(2) {
-            self.rooms.push(Room {
-                name: name.to_owned(),
-                folder: folder.map(str::to_owned),
-                floor,
-                uses: uses.clone(),
-                line,
-            });
+            self.rooms.push(Room { name: name.to_owned(), folder: folder.map(str::to_owned), floor, uses: uses.clone(), line });
         }
         Ok(())
     }
@@ -85,7 +80,7 @@ impl Floors {
     }
 
     /// Checks one package whose manifest lies at `manifest`, with `text` as written there.
-    pub fn check(&self, package: &Package, manifest: &str, text: &str) -> Vec<Finding> {
+    pub(crate) fn check(&self, package: &Package, manifest: &str, text: &str) -> Vec<Finding> {
         let Some(room) = self.room(&package.name) else {
             let what = format!("{} ({manifest}) has no row in the table of floors", package.name);
             return vec![Finding::new(PAGE, self.line, what, "add one: which floor, what it is, what it uses there")];
@@ -100,8 +95,14 @@ impl Floors {
             let is_for_tests = dependency.kind.as_deref() == Some("dev");
             if !self.may_use(room, other, is_for_tests) {
                 let line = text.lines().position(|line| line.starts_with(&dependency.name)).map_or(1, |at| at + 1);
-                let what = format!("{} (floor {}) uses {} (floor {})", package.name, self.names[room.floor], other.name, self.names[other.floor]);
-                findings.push(Finding::new(manifest, line, what, format!("turn the dependency round, or name it in the table of {PAGE} if both are on one floor")));
+                let what =
+                    format!("{} (floor {}) uses {} (floor {})", package.name, self.names[room.floor], other.name, self.names[other.floor]);
+                findings.push(Finding::new(
+                    manifest,
+                    line,
+                    what,
+                    format!("turn the dependency round, or name it in the table of {PAGE} if both are on one floor"),
+                ));
             }
         }
         findings
@@ -110,7 +111,10 @@ impl Floors {
     fn may_use(&self, room: &Room, other: &Room, is_for_tests: bool) -> bool {
         let is_named = || room.uses.iter().any(|name| name == "doorbell-all" || *name == full_name(&other.name));
         let is_itself = room.name == other.name;
-        is_itself || other.floor < room.floor || (other.floor == room.floor && is_named()) || (is_for_tests && self.names[other.floor] == "testing")
+        is_itself
+            || other.floor < room.floor
+            || (other.floor == room.floor && is_named())
+            || (is_for_tests && self.names[other.floor] == "testing")
     }
 }
 

@@ -19,15 +19,8 @@ const PAGE: &str = "\
 ";
 
 fn package(name: &str, uses: &[(&str, Option<&str>)]) -> Package {
-    let dependency = |&(name, kind): &(&str, Option<&str>)| Dependency {
-        name: name.to_owned(),
-        kind: kind.map(str::to_owned),
-    };
-    Package {
-        name: name.to_owned(),
-        dependencies: uses.iter().map(dependency).collect(),
-        ..Package::default()
-    }
+    let dependency = |&(name, kind): &(&str, Option<&str>)| Dependency { name: name.to_owned(), kind: kind.map(str::to_owned) };
+    Package { name: name.to_owned(), dependencies: uses.iter().map(dependency).collect(), ..Package::default() }
 }
 
 fn findings(name: &str, manifest: &str, uses: &[(&str, Option<&str>)]) -> Vec<String> {

@@ -8,7 +8,7 @@ use super::source::Source;
 use super::word_at;
 
 /// All of them, for one file.
-pub fn check(source: &Source) -> Vec<Finding> {
+pub(crate) fn check(source: &Source) -> Vec<Finding> {
     let rules = [inline_tests, unfinished, sleeping_tests, unexplained_exceptions, head];
     rules.iter().flat_map(|rule| rule(source)).collect()
 }
@@ -58,12 +58,19 @@ fn unexplained_exceptions(source: &Source) -> Vec<Finding> {
     for (index, line) in source.code.iter().enumerate() {
         let Some(at) = line.find("#[").or_else(|| line.find("#![")) else { continue };
         let attribute = attribute_text(&source.code[index..], at);
-        let is_exception = ["allow(", "expect("].iter().any(|lint| word_at(&attribute, &lint[..lint.len() - 1], 0).is_some_and(|p| attribute[p..].starts_with(lint)));
+        let is_exception = ["allow(", "expect("]
+            .iter()
+            .any(|lint| word_at(&attribute, &lint[..lint.len() - 1], 0).is_some_and(|p| attribute[p..].starts_with(lint)));
         let is_ignore = word_at(&attribute, "ignore", 0).is_some() && !attribute.contains("ignore =");
         let explained = attribute.contains("reason") || commented(source, index);
         if (is_exception || is_ignore) && !explained {
             let shown = attribute.split_whitespace().collect::<Vec<_>>().join(" ");
-            findings.push(Finding::new(&source.path, index + 1, format!("`{shown}` gives no reason"), "add `reason = \"..\"`, or a comment that says why"));
+            findings.push(Finding::new(
+                &source.path,
+                index + 1,
+                format!("`{shown}` gives no reason"),
+                "add `reason = \"..\"`, or a comment that says why",
+            ));
         }
     }
     findings

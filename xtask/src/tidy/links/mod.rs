@@ -9,7 +9,7 @@ use super::finding::Finding;
 
 /// Checks the links of the Markdown file at `path`. `read` gives the text of a file of the workspace (empty for a folder), or
 /// nothing when there is no such file.
-pub fn check(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+pub(crate) fn check(path: &str, text: &str, read: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (line, target) in targets(text) {
         if target.contains("://") || target.starts_with("mailto:") {

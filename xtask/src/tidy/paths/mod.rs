@@ -9,16 +9,11 @@ use super::finding::Finding;
 
 // In pieces, so that this file does not find itself.
 const HOMES: [&str; 3] = [concat!("/ho", "me/"), concat!("/Us", "ers/"), concat!("/ro", "ot/.")];
-const MIRRORS: [&str; 4] = [
-    concat!("replace", "-with"),
-    concat!("index", "-url"),
-    concat!("PIP_", "INDEX"),
-    concat!("CARGO_", "REGISTR"),
-];
+const MIRRORS: [&str; 4] = [concat!("replace", "-with"), concat!("index", "-url"), concat!("PIP_", "INDEX"), concat!("CARGO_", "REGISTR")];
 const CRATES_IO: &str = "registry+https://github.com/rust-lang/crates.io-index";
 
 /// Looks through `text`, the file at `path`; `checkout` is where this workspace happens to lie.
-pub fn check(path: &str, text: &str, checkout: &str) -> Vec<Finding> {
+pub(crate) fn check(path: &str, text: &str, checkout: &str) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in text.lines().enumerate() {
         let mut add = |what: String, remedy: &str| findings.push(Finding::new(path, index + 1, what, remedy));
@@ -28,7 +23,10 @@ pub fn check(path: &str, text: &str, checkout: &str) -> Vec<Finding> {
             add("the path of this checkout".to_owned(), "use a path relative to the workspace");
         }
         if let Some(mirror) = MIRRORS.iter().find(|mirror| line.contains(**mirror)) {
-            add(format!("`{mirror}` sends others to one site's package mirror"), "leave the source of packages to the machine's own configuration");
+            add(
+                format!("`{mirror}` sends others to one site's package mirror"),
+                "leave the source of packages to the machine's own configuration",
+            );
         }
         if path.ends_with("Cargo.lock") && line.starts_with("source = ") && !line.contains(CRATES_IO) {
             add("a package from elsewhere than crates.io".to_owned(), "depend on a published version");

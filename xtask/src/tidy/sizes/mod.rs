@@ -10,14 +10,14 @@ use super::finding::Finding;
 use super::source::Source;
 
 /// No hand-written file is longer.
-pub const FILE_LINES_MAX: usize = 1_000;
+pub(crate) const FILE_LINES_MAX: usize = 1_000;
 /// The median file is shorter.
-pub const FILE_LINES_MEDIAN: usize = 200;
+pub(crate) const FILE_LINES_MEDIAN: usize = 200;
 /// Every function is shorter.
-pub const FUNCTION_LINES: usize = 70;
+pub(crate) const FUNCTION_LINES: usize = 70;
 
 /// Files that are too long.
-pub fn file_length(source: &Source) -> Vec<Finding> {
+pub(crate) fn file_length(source: &Source) -> Vec<Finding> {
     let lines = source.lines.len();
     if lines <= FILE_LINES_MAX || source.is_generated() {
         return Vec::new();
@@ -27,7 +27,7 @@ pub fn file_length(source: &Source) -> Vec<Finding> {
 }
 
 /// The median over all files, which shows whether the house is made of rooms.
-pub fn median_length(sources: &[Source]) -> Vec<Finding> {
+pub(crate) fn median_length(sources: &[Source]) -> Vec<Finding> {
     let mut lengths: Vec<usize> = sources.iter().filter(|s| !s.is_generated()).map(|s| s.lines.len()).collect();
     lengths.sort_unstable();
     match lengths.get(lengths.len() / 2) {
@@ -40,7 +40,7 @@ pub fn median_length(sources: &[Source]) -> Vec<Finding> {
 }
 
 /// Functions that are too long.
-pub fn function_length(source: &Source) -> Vec<Finding> {
+pub(crate) fn function_length(source: &Source) -> Vec<Finding> {
     if source.is_generated() {
         return Vec::new();
     }
@@ -67,11 +67,7 @@ fn functions(code: &[String]) -> Vec<Function> {
             from = at + 2;
             let name: String = line[from..].trim_start().chars().take_while(|c| c.is_alphanumeric() || "_$#".contains(*c)).collect();
             if let (false, Some(end)) = (name.is_empty(), body_end(code, index, from)) {
-                found.push(Function {
-                    name,
-                    line: index + 1,
-                    lines: end - index + 1,
-                });
+                found.push(Function { name, line: index + 1, lines: end - index + 1 });
             }
         }
     }

@@ -16,7 +16,8 @@ fn a_function_of_seventy_lines_is_found_and_one_of_sixty_nine_is_not() {
 
 #[test]
 fn bodies_are_told_from_signatures() {
-    let text = "trait T {\n fn none(&self) -> [u8; 4];\n fn one(&self) {\n {}\n }\n}\nlet f: fn(u8) = g;\nfn two<F>(f: F)\nwhere\n F: Fn() {\n}\n";
+    let text =
+        "trait T {\n fn none(&self) -> [u8; 4];\n fn one(&self) {\n {}\n }\n}\nlet f: fn(u8) = g;\nfn two<F>(f: F)\nwhere\n F: Fn() {\n}\n";
     let source = Source::new("a.rs", text);
     let names: Vec<(String, usize)> = functions(&source.code).into_iter().map(|f| (f.name, f.lines)).collect();
     assert_eq!(names, [("one".to_owned(), 3), ("two".to_owned(), 4)]);

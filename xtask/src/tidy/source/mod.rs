@@ -8,28 +8,24 @@
 mod tests;
 
 /// One Rust source file.
-pub struct Source {
+pub(crate) struct Source {
     /// Path relative to the workspace root.
-    pub path: String,
+    pub(crate) path: String,
     /// The lines as written.
-    pub lines: Vec<String>,
+    pub(crate) lines: Vec<String>,
     /// The same lines with comments and the insides of literals blanked.
-    pub code: Vec<String>,
+    pub(crate) code: Vec<String>,
     /// The same lines with everything but comments blanked.
-    pub comments: Vec<String>,
+    pub(crate) comments: Vec<String>,
 }
 
 impl Source {
     /// Takes `text` apart.
-    pub fn new(path: &str, text: &str) -> Self {
+    pub(crate) fn new(path: &str, text: &str) -> Self {
         let chars: Vec<char> = text.chars().collect();
         let kinds = classify(&chars);
         let keep = |wanted: Kind| -> Vec<String> {
-            let kept: String = chars
-                .iter()
-                .zip(&kinds)
-                .map(|(&c, &kind)| if c == '\n' || kind == wanted { c } else { ' ' })
-                .collect();
+            let kept: String = chars.iter().zip(&kinds).map(|(&c, &kind)| if c == '\n' || kind == wanted { c } else { ' ' }).collect();
             kept.lines().map(|line| line.trim_end().to_owned()).collect()
         };
         Source {
@@ -41,12 +37,12 @@ impl Source {
     }
 
     /// Whether the file holds tests only: a `tests.rs`, or anything in a `tests` or `tests.rs`-style folder.
-    pub fn is_test(&self) -> bool {
+    pub(crate) fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
 
     /// Whether a machine wrote the file and says so in its first lines.
-    pub fn is_generated(&self) -> bool {
+    pub(crate) fn is_generated(&self) -> bool {
         self.comments.iter().take(5).any(|line| line.contains("@generated"))
     }
 }

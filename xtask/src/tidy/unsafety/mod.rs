@@ -11,15 +11,15 @@ use super::source::Source;
 use super::word_at;
 
 /// The folders whose crates may hold `unsafe`.
-pub const ISLANDS: [&str; 2] = ["core/mem/", "core/sys/"];
+pub(crate) const ISLANDS: [&str; 2] = ["core/mem/", "core/sys/"];
 
 /// Whether a path lies in an island.
-pub fn is_island(path: &str) -> bool {
+pub(crate) fn is_island(path: &str) -> bool {
     ISLANDS.iter().any(|island| path.starts_with(island))
 }
 
 /// `unsafe` outside the islands, and without a reason inside them.
-pub fn uses(source: &Source) -> Vec<Finding> {
+pub(crate) fn uses(source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (index, line) in source.code.iter().enumerate() {
         let Some(at) = word_at(line, "unsafe", 0) else { continue };
@@ -57,25 +57,11 @@ fn is_justified(source: &Source, index: usize) -> bool {
     false
 }
 
-/// What the root file of a crate (a library or a binary) must say about `unsafe`.
-pub fn root(source: &Source) -> Vec<Finding> {
-    let attribute = |wanted: &str| source.code.iter().any(|line| line.contains(wanted));
-    if !is_island(&source.path) {
-        if attribute("#![forbid(unsafe_code)]") {
-            return Vec::new();
-        }
-        let what = "this crate root does not forbid unsafe code";
-        return vec![Finding::new(&source.path, 1, what, "add `#![forbid(unsafe_code)]` below its head comment")];
-    }
-    let opening = source.code.iter().position(|line| line.contains("#![allow(") || line.contains("#![expect("));
-    let with_reason = opening.is_some_and(|at| {
-        let end = (at + 4).min(source.code.len());
-        let text = source.code[at..end].concat();
-        text.contains("unsafe_code") && text.contains("reason")
-    });
-    if with_reason {
-        return Vec::new();
-    }
-    let what = "this island does not say why it holds unsafe code";
-    vec![Finding::new(&source.path, 1, what, "open it with `#![allow(unsafe_code, reason = \"..\")]`")]
+/// A crate root (of a library or a binary) outside the islands forbids `unsafe`. An island's root allows it, and says why, as every
+/// `allow` does.
+pub(crate) fn root(source: &Source) -> Option<Finding> {
+    let forbids = source.code.iter().any(|line| line.contains("#![forbid(unsafe_code)]"));
+    let what = "this crate root does not forbid unsafe code";
+    let finding = || Finding::new(&source.path, 1, what, "add `#![forbid(unsafe_code)]` below its head comment");
+    (!forbids && !is_island(&source.path)).then(finding)
 }
