@@ -13,6 +13,8 @@ pub mod alloc_count;
 pub mod clock;
 pub mod cpu;
 pub mod epoll;
+mod iovec;
 pub mod ring;
+pub mod socket;
 mod sync;
 pub mod wakeup;
