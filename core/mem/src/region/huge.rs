@@ -36,14 +36,14 @@ pub(super) fn check_free(len: usize, size: HugeSize, node: Option<u32>) -> Resul
     })
 }
 
-/// Binds a fresh mapping to a NUMA node.
-pub(super) fn bind(base: NonNull<u8>, len: usize, node: u32) -> std::io::Result<()> {
-    const MPOL_BIND: libc::c_int = 2;
+/// Asks for a fresh mapping's pages to come from a NUMA node, as long as it has any.
+pub(super) fn prefer_node(base: NonNull<u8>, len: usize, node: u32) -> std::io::Result<()> {
+    const MPOL_PREFERRED: libc::c_int = 1;
     let mut mask = [0u64; 16];
     let word = mask.get_mut(node as usize / 64).ok_or(std::io::ErrorKind::InvalidInput)?;
     *word = 1 << (node % 64);
     // SAFETY: the range is a mapping of ours, and the mask outlives the call.
-    let rc = unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), len, MPOL_BIND, mask.as_ptr(), 64 * mask.len(), 0) };
+    let rc = unsafe { libc::syscall(libc::SYS_mbind, base.as_ptr(), len, MPOL_PREFERRED, mask.as_ptr(), 64 * mask.len(), 0) };
     if rc == 0 { Ok(()) } else { Err(std::io::Error::last_os_error()) }
 }
 

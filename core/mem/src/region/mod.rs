@@ -108,7 +108,8 @@ impl Region {
         rustix::fs::ftruncate(&fd, len as u64).map_err(fail)?;
         let region = Self::map_fd(fd, 0, len, page, what)?;
         if let Some(node) = node {
-            huge::bind(region.base, region.len, node).map_err(|e| MemError::Map { what: "memory of one NUMA node", bytes: len, source: e })?;
+            // A preference: kernels and sandboxes without NUMA refuse it, and then there is only one node anyway.
+            let _ = huge::prefer_node(region.base, region.len, node);
         }
         Ok(region)
     }
@@ -117,10 +118,18 @@ impl Region {
     pub(crate) fn map_fd(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str) -> Result<Region, MemError> {
         // SAFETY: a fresh shared mapping at an address of the kernel's choice touches no memory of ours.
         let p = unsafe {
-            rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, MapFlags::SHARED | MapFlags::NORESERVE, &fd, offset)
+            rustix::mm::mmap(
+                std::ptr::null_mut(),
+                len,
+                ProtFlags::READ | ProtFlags::WRITE,
+                MapFlags::SHARED | MapFlags::NORESERVE,
+                &fd,
+                offset,
+            )
         }
         .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
-        let base = NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
+        let base =
+            NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
         Ok(Region { base, len, page, memfd: Some(fd), locked: AtomicBool::new(false) })
     }
 

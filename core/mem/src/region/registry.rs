@@ -24,6 +24,13 @@ pub struct Regions {
     inner: Arc<Mutex<Inner>>,
 }
 
+impl std::fmt::Debug for Regions {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (regions, bytes) = self.totals();
+        f.debug_struct("Regions").field("regions", &regions).field("bytes", &bytes).finish()
+    }
+}
+
 impl Regions {
     /// An empty registry.
     pub fn new() -> Self {
