@@ -36,7 +36,7 @@ struct Exception {
 pub(crate) fn run(root: &Path) -> Result<(usize, Vec<String>), String> {
     let text = std::fs::read_to_string(root.join("deny.toml")).map_err(|error| format!("deny.toml: {error}"))?;
     let rules = Rules::parse(&text)?;
-    let mut packages = metadata::load(&root.join("Cargo.toml"), &[])?.packages;
+    let mut packages = metadata::load(&root.join("Cargo.toml"), &["--locked"])?.packages;
     let fuzz = root.join("testing/fuzz/Cargo.toml");
     if fuzz.exists() {
         packages.extend(metadata::load(&fuzz, &[])?.packages);

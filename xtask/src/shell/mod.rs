@@ -12,8 +12,8 @@ const LOOK: Duration = Duration::from_millis(20);
 
 /// Runs `command` with the terminal's output and no input; `Err` says why it did not succeed.
 pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> {
-    let line = shown(command);
-    println!("$ {line}");
+    let line = words(command);
+    println!("$ {}{line}", environment(command));
     let mut child = command.stdin(Stdio::null()).spawn().map_err(|error| format!("cannot run `{line}`: {error}"))?;
     let end = Instant::now() + limit;
     loop {
@@ -34,7 +34,7 @@ pub(crate) fn run(command: &mut Command, limit: Duration) -> Result<(), String> 
 
 /// Runs `command` unseen and gives its standard output, or why there is none.
 pub(crate) fn output(command: &mut Command) -> Result<String, String> {
-    let line = shown(command);
+    let line = words(command);
     let output = command.stdin(Stdio::null()).output().map_err(|error| format!("cannot run `{line}`: {error}"))?;
     if output.status.success() {
         return Ok(String::from_utf8_lossy(&output.stdout).into_owned());
@@ -49,12 +49,18 @@ pub(crate) fn which(name: &str) -> Option<PathBuf> {
     path.split(':').map(|folder| Path::new(folder).join(name)).find(|file| file.is_file())
 }
 
-fn shown(command: &Command) -> String {
-    let environment =
-        command.get_envs().filter_map(|(key, value)| Some(format!("{}={}", key.to_string_lossy(), quoted(&value?.to_string_lossy()))));
-    let program = std::iter::once(command.get_program().to_string_lossy().into_owned());
-    let arguments = command.get_args().map(|argument| quoted(&argument.to_string_lossy()));
-    environment.chain(program).chain(arguments).collect::<Vec<_>>().join(" ")
+/// The command as one could type it.
+fn words(command: &Command) -> String {
+    let program = std::iter::once(command.get_program());
+    let words = program.chain(command.get_args()).map(|word| quoted(&word.to_string_lossy()));
+    words.collect::<Vec<_>>().join(" ")
+}
+
+/// What one would type before the command; what all get alike (see `Context::command`) is left out.
+fn environment(command: &Command) -> String {
+    let set = command.get_envs().filter_map(|(name, value)| Some((name.to_string_lossy(), value?.to_string_lossy())));
+    let told = set.filter(|(name, _)| name != "PATH" && name != "DOORBELL_BIN");
+    told.map(|(name, value)| format!("{name}={} ", quoted(&value))).collect()
 }
 
 fn quoted(word: &str) -> String {

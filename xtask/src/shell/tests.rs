@@ -2,7 +2,7 @@ use std::io::Read;
 use std::process::Command;
 use std::time::Duration;
 
-use super::{family, output, run, shown, which};
+use super::{environment, family, output, run, which, words};
 
 fn sh(script: &str) -> Command {
     let mut command = Command::new("sh");
@@ -43,7 +43,8 @@ fn a_family_reaches_to_grandchildren_and_no_further() {
 fn commands_show_as_one_could_type_them() {
     let mut command = Command::new("cargo");
     command.args(["doc", "-E", "a & b"]).env("RUSTDOCFLAGS", "-D warnings");
-    assert_eq!(shown(&command), "RUSTDOCFLAGS='-D warnings' cargo doc -E 'a & b'");
+    assert_eq!(words(&command), "cargo doc -E 'a & b'");
+    assert_eq!(environment(&command), "RUSTDOCFLAGS='-D warnings' ");
 }
 
 #[test]

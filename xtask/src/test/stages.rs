@@ -106,8 +106,20 @@ pub(crate) fn unit(context: &Context) -> Result<(), String> {
     if context.nextest {
         return nextest(context, &[], filter);
     }
-    cargo(context, &["test", "--workspace", "--locked", "--lib", "--bins"])?;
-    by_name(context, &|package, test| package != "doorbell" && !test.starts_with("guest_") && !test.starts_with("spdk_"), &[])
+    let inside = cargo(context, &["test", "--workspace", "--locked", "--lib", "--bins", "--no-fail-fast"]);
+    let beside = by_name(context, &|package, test| package != "doorbell" && !has_peer(test), &[]);
+    joined([inside.err(), beside.err()].into_iter().flatten())
+}
+
+/// Whether a test binary of this name needs a guest or SPDK's client.
+fn has_peer(test: &str) -> bool {
+    test.starts_with("guest_") || test.starts_with("spdk_")
+}
+
+/// All went well, or all that did not.
+fn joined(failures: impl IntoIterator<Item = String>) -> Result<(), String> {
+    let failures: Vec<String> = failures.into_iter().collect();
+    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
 
 fn end_to_end(context: &Context) -> Result<(), String> {
@@ -115,7 +127,7 @@ fn end_to_end(context: &Context) -> Result<(), String> {
     if context.nextest {
         return nextest(context, &[], "package(doorbell) and kind(test) and not binary(/^(guest|spdk)_/)");
     }
-    by_name(context, &|package, test| package == "doorbell" && !test.starts_with("guest_") && !test.starts_with("spdk_"), &[])
+    by_name(context, &|package, test| package == "doorbell" && !has_peer(test), &[])
 }
 
 fn spdk(context: &Context) -> Result<(), String> {
@@ -156,17 +168,16 @@ fn by_name(context: &Context, wanted: &dyn Fn(&str, &str) -> bool, harness: &[&s
     }
     let run =
         |(package, test): &(&str, &str)| cargo(context, &[&["test", "--locked", "-p", package, "--test", test, "--"], harness].concat());
-    let failures: Vec<String> = names.iter().filter_map(|name| run(name).err()).collect();
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+    joined(names.iter().filter_map(|name| run(name).err()))
 }
 
-/// loom replaces the atomics of core/sys at compile time, so it is a build of its own.
+/// loom replaces the atomics of core/sys at compile time, so it is a build of its own, in which only its models are tests.
 fn loom(context: &Context) -> Result<(), String> {
     let mut command = context.command("cargo");
     if context.nextest {
-        command.args(["nextest", "run", "--locked", "-p", "doorbell-sys", "--lib", "--cargo-profile", "release", "-E", "test(loom)"]);
+        command.args(["nextest", "run", "--locked", "-p", "doorbell-sys", "--lib", "--cargo-profile", "release"]);
     } else {
-        command.args(["test", "--locked", "-p", "doorbell-sys", "--lib", "--release", "loom"]);
+        command.args(["test", "--locked", "-p", "doorbell-sys", "--lib", "--release"]);
     }
     command.env("RUSTFLAGS", "--cfg loom").env("CARGO_TARGET_DIR", context.target.join("loom"));
     // Optimised, since loom runs each test thousands of times, but not at a shipped binary's price.
@@ -189,8 +200,7 @@ pub(crate) fn fuzz(context: &Context) -> Result<(), String> {
         return Err(format!("{FUZZ} has no targets"));
     }
     cargo(context, &["fuzz", "build", "--sanitizer", "none", "--fuzz-dir", FUZZ])?;
-    let failures: Vec<String> = targets.iter().filter_map(|target| fuzz_one(context, target).err()).collect();
-    if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
+    joined(targets.iter().filter_map(|target| fuzz_one(context, target).err()))
 }
 
 fn fuzz_one(context: &Context, target: &str) -> Result<(), String> {

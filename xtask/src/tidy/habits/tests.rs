@@ -12,6 +12,7 @@ fn tests_stand_beside_the_module() {
     assert_eq!(complaints("a/src/b.rs", "#[cfg(test)]\nmod tests {\n}\n"), ["3: tests inside the module"]);
     assert!(complaints("a/src/b.rs", "#[cfg(test)]\nmod tests;\n").is_empty());
     assert!(complaints("a/src/b.rs", "mod attestation {\n}\n").is_empty());
+    assert!(complaints("a/src/b/tests.rs", "mod loom_tests {\n}\n").is_empty());
 }
 
 #[test]
