@@ -13,8 +13,11 @@ pub mod alloc_count;
 pub mod clock;
 pub mod cpu;
 pub mod epoll;
+pub mod file;
 mod iovec;
 pub mod ring;
 pub mod socket;
 mod sync;
+#[cfg(all(test, not(loom)))]
+mod temp;
 pub mod wakeup;
