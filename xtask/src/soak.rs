@@ -30,9 +30,7 @@ pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode, String> {
     context.fuzz = Duration::from_secs(options.fuzz * 60);
     context.scale =
         vec![("DOORBELL_SCALE".to_owned(), options.scale.to_string()), ("DOORBELL_SEEDS".to_owned(), options.seeds.to_string())];
-    let failures: Vec<String> = [stages::unit(&context), stages::fuzz(&context)].into_iter().filter_map(Result::err).collect();
-    if failures.is_empty() {
-        return Ok(ExitCode::SUCCESS);
-    }
-    Err(failures.join("; "))
+    let results = [stages::unit(&context), stages::fuzz(&context)];
+    stages::joined(results.into_iter().filter_map(Result::err))?;
+    Ok(ExitCode::SUCCESS)
 }

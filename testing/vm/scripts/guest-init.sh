@@ -31,10 +31,9 @@ bb=/run/busybox
 export PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root TERM=dumb LANG=C.UTF-8
 # There is no udev: device nodes are the kernel's own, and device mapper must not wait for it.
 export DM_DISABLE_UDEV=1
-mkdir -p /run/vm /run/lock /dev/pts /dev/shm /dev/hugepages /tmp
+mkdir -p /run/vm /run/lock /dev/pts /dev/shm /dev/hugepages
 mount -t devpts devpts /dev/pts
 mount -t tmpfs shm /dev/shm
-mount -t tmpfs tmp /tmp
 mount -t hugetlbfs hugetlbfs /dev/hugepages
 mount -t debugfs debugfs /sys/kernel/debug 2>/dev/null
 mount -t cgroup2 cgroup2 /sys/fs/cgroup 2>/dev/null

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use doorbell_vm::{Guest, GuestError};
 
-/// A folder below the cache, gone when dropped.
+/// A folder that is gone when dropped.
 struct Folder(PathBuf);
 
 impl Folder {
@@ -33,15 +33,21 @@ fn a_script_runs_with_the_host_s_programs_and_its_own_kernel() {
         fio --version
         echo \"$GREETING\" >&2
         echo written > \"$FOLDER/file\"
+        cat \"$BESIDE\"
         dd if=/dev/urandom of=/scratch/data bs=4k count=64 oflag=direct status=none
         stat -c %s /scratch/data
         touch /usr/of-this-guest-only
         exit 7";
     let guest = Guest::new().modules(["nvme-tcp"]).rw(&folder.0).scratch_mib(64);
+    let beside = Folder(std::env::temp_dir().join(format!("doorbell-vm-{}", std::process::id())));
+    fs::create_dir_all(&beside.0).expect("a folder");
+    fs::write(beside.0.join("file"), "seen from inside\n").expect("a file");
     let guest = guest.env("FOLDER", folder.0.to_string_lossy()).env("GREETING", "it's me");
+    let guest = guest.env("BESIDE", beside.0.join("file").to_string_lossy());
     let output = guest.run(script).expect("a guest");
     assert_eq!(output.status, 7, "{output}");
     assert!(output.stdout.contains("nvme version") && output.stdout.contains("\nfio-"), "{output}");
+    assert!(output.stdout.contains("\nseen from inside\n"), "{output}");
     assert!(output.stdout.ends_with("262144\n"), "{output}");
     assert!(output.stderr.contains("it's me\n"), "{output}");
     assert_eq!(fs::read_to_string(folder.0.join("file")).expect("the guest's file"), "written\n");

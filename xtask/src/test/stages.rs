@@ -117,7 +117,7 @@ fn has_peer(test: &str) -> bool {
 }
 
 /// All went well, or all that did not.
-fn joined(failures: impl IntoIterator<Item = String>) -> Result<(), String> {
+pub(crate) fn joined(failures: impl IntoIterator<Item = String>) -> Result<(), String> {
     let failures: Vec<String> = failures.into_iter().collect();
     if failures.is_empty() { Ok(()) } else { Err(failures.join("; ")) }
 }
