@@ -10,12 +10,14 @@ wire_struct! {
         pub hostid: [u8; 16],
         /// CNTLID: FFFFh asks for a new controller (dynamic model); an I/O queue names its controller.
         pub cntlid: U16,
-        reserved18: [u8; 238],
+        /// Reserved.
+        pub reserved18: [u8; 238],
         /// SUBNQN: the subsystem to connect to.
         pub subnqn: NqnField,
         /// HOSTNQN: who connects.
         pub hostnqn: NqnField,
-        reserved768: [u8; 256],
+        /// Reserved.
+        pub reserved768: [u8; 256],
     }
 }
 

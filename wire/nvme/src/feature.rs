@@ -204,7 +204,8 @@ wire_struct! {
         pub hdisns: u8,
         /// CDFE: copy descriptor formats 2h to 4h enabled, by bit.
         pub cdfe: crate::U16,
-        reserved6: [u8; 506],
+        /// Reserved.
+        pub reserved6: [u8; 506],
     }
 }
 
@@ -224,13 +225,15 @@ wire_struct! {
         pub range_type: u8,
         /// Attributes.
         pub attributes: u8,
-        reserved2: [u8; 14],
+        /// Reserved.
+        pub reserved2: [u8; 14],
         /// SLBA.
         pub slba: U64,
         /// NLB, zero-based.
         pub nlb: U64,
         /// GUID of the range.
         pub guid: [u8; 16],
-        reserved48: [U32; 4],
+        /// Reserved.
+        pub reserved48: [U32; 4],
     }
 }

@@ -22,7 +22,8 @@ wire_struct! {
     pub struct CopyRange, 32 bytes {
         /// SPARS: source parameters, of formats 2h and 3h only.
         pub source: U32,
-        reserved4: [u8; 4],
+        /// Reserved.
+        pub reserved4: [u8; 4],
         /// SLBA: first logical block to read.
         pub slba: U64,
         /// NLB: logical blocks, zero-based.

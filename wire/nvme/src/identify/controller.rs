@@ -257,7 +257,8 @@ wire_struct! {
     pub struct PowerState, 32 bytes {
         /// MP: maximum power, in units of 0.01 W, or 0.0001 W when bit 0 of `flags` is set.
         pub mp: U16,
-        reserved2: u8,
+        /// Reserved.
+        pub reserved2: u8,
         /// Bit 0 MXPS: scale of `mp`; bit 1 NOPS: non-operational.
         pub flags: u8,
         /// ENLAT: entry latency in microseconds.
@@ -276,12 +277,14 @@ wire_struct! {
         pub idlp: U16,
         /// IPS: scale of idle power, bits 7:6.
         pub ips: u8,
-        reserved19: u8,
+        /// Reserved.
+        pub reserved19: u8,
         /// ACTP: active power.
         pub actp: U16,
         /// APW in bits 2:0, APS in bits 7:6: workload and scale of active power.
         pub apw_aps: u8,
-        reserved23: [u8; 9],
+        /// Reserved.
+        pub reserved23: [u8; 9],
     }
 }
 
@@ -323,10 +326,12 @@ wire_struct! {
         pub rrls: U16,
         /// BPCAP: boot partition capabilities.
         pub bpcap: u8,
-        reserved103: u8,
+        /// Reserved.
+        pub reserved103: u8,
         /// NSSL: NVM subsystem shutdown latency in microseconds.
         pub nssl_us: U32,
-        reserved108: [u8; 2],
+        /// Reserved.
+        pub reserved108: [u8; 2],
         /// PLSI: power loss signalling.
         pub plsi: u8,
         /// CNTRLTYPE: what the controller is for.
@@ -337,7 +342,8 @@ wire_struct! {
         pub crdt_100ms: [U16; 3],
         /// CRCAP: controller reachability capabilities.
         pub crcap: u8,
-        reserved135: [u8; 118],
+        /// Reserved.
+        pub reserved135: [u8; 118],
         /// NVMSR: NVM subsystem report.
         pub nvmsr: u8,
         /// VWCI: VPD write cycles.
@@ -416,18 +422,22 @@ wire_struct! {
         pub did: U16,
         /// KPIOC: key per I/O.
         pub kpioc: u8,
-        reserved359: u8,
+        /// Reserved.
+        pub reserved359: u8,
         /// MPTFAWR: time for firmware activation without reset, in units of 100 ms.
         pub mptfawr_100ms: U16,
-        reserved362: [u8; 6],
+        /// Reserved.
+        pub reserved362: [u8; 6],
         /// MEGCAP: largest endurance group capacity in bytes.
         pub megcap: U128,
         /// TMPTHHA: temperature threshold hysteresis.
         pub tmpthha: u8,
-        reserved385: u8,
+        /// Reserved.
+        pub reserved385: u8,
         /// CQT: command quiesce time in milliseconds.
         pub cqt_ms: U16,
-        reserved388: [u8; 124],
+        /// Reserved.
+        pub reserved388: [u8; 124],
         /// SQES: submission queue entry sizes ([`entry_sizes`]).
         pub sqes: u8,
         /// CQES: completion queue entry sizes ([`entry_sizes`]).
@@ -466,10 +476,12 @@ wire_struct! {
         pub maxcna: U32,
         /// OAQD: optimal aggregated queue depth.
         pub oaqd: U32,
-        reserved568: [u8; 200],
+        /// Reserved.
+        pub reserved568: [u8; 200],
         /// SUBNQN: name of the NVM subsystem.
         pub subnqn: NqnField,
-        reserved1024: [u8; 768],
+        /// Reserved.
+        pub reserved1024: [u8; 768],
         /// IOCCSZ: I/O command capsule size, in units of 16 bytes (4 at least).
         pub ioccsz: U32,
         /// IORCSZ: I/O response capsule size, in units of 16 bytes (1 at least).
@@ -484,7 +496,8 @@ wire_struct! {
         pub ofcs: U16,
         /// DCTYPE: kind of discovery controller.
         pub dctype: u8,
-        reserved1807: [u8; 241],
+        /// Reserved.
+        pub reserved1807: [u8; 241],
         /// PSD: power states.
         pub psd: [PowerState; 32],
         /// VS: vendor specific.

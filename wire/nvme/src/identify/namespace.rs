@@ -166,13 +166,16 @@ wire_struct! {
         pub kpios: u8,
         /// NULBAF: unique attribute LBA formats.
         pub nulbaf: u8,
-        reserved83: u8,
+        /// Reserved.
+        pub reserved83: u8,
         /// KPIODAAG: key per I/O data access alignment and granularity, zero-based.
         pub kpiodaag: U32,
-        reserved88: [u8; 4],
+        /// Reserved.
+        pub reserved88: [u8; 4],
         /// ANAGRPID: ANA group identifier.
         pub anagrpid: U32,
-        reserved96: [u8; 3],
+        /// Reserved.
+        pub reserved96: [u8; 3],
         /// NSATTR: attributes ([`NsAttr`]).
         pub nsattr: u8,
         /// NVMSETID: NVM set identifier.
@@ -225,7 +228,8 @@ wire_struct! {
         pub anagrpid: U32,
         /// NSATTR: attributes ([`NsAttr`]).
         pub nsattr: u8,
-        reserved9: u8,
+        /// Reserved.
+        pub reserved9: u8,
         /// NVMSETID: NVM set identifier.
         pub nvmsetid: U16,
         /// ENDGID: endurance group identifier.
@@ -236,9 +240,11 @@ wire_struct! {
         pub kpios: u8,
         /// MAXKT: largest key tag.
         pub maxkt: U16,
-        reserved18: [u8; 2],
+        /// Reserved.
+        pub reserved18: [u8; 2],
         /// RGRPID: reachability group identifier.
         pub rgrpid: U32,
-        reserved24: [u8; 4072],
+        /// Reserved.
+        pub reserved24: [u8; 4072],
     }
 }

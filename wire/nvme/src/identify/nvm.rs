@@ -11,7 +11,8 @@ wire_struct! {
         pub pic: u8,
         /// PIFA: protection information format attribute.
         pub pifa: u8,
-        reserved10: [u8; 2],
+        /// Reserved.
+        pub reserved10: [u8; 2],
         /// ELBAF: extended LBA formats (storage tag size 6:0, protection format 8:7).
         pub elbaf: [U32; 64],
         /// NPDGL: preferred deallocate granularity, in logical blocks; 0: NPDG.
@@ -28,7 +29,8 @@ wire_struct! {
         pub lbapss: U32,
         /// TLBAAG: tracked LBA allocation granularity.
         pub tlbaag: U32,
-        reserved296: [u8; 3800],
+        /// Reserved.
+        pub reserved296: [u8; 3800],
     }
 }
 
@@ -58,6 +60,7 @@ wire_struct! {
         pub ver: U32,
         /// LBAMQF: LBA migration queue format.
         pub lbamqf: u8,
-        reserved25: [u8; 4071],
+        /// Reserved.
+        pub reserved25: [u8; 4071],
     }
 }

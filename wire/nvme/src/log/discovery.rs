@@ -12,7 +12,8 @@ wire_struct! {
         pub numrec: U64,
         /// RECFMT: format of the entries, 0.
         pub recfmt: U16,
-        reserved18: [u8; 1006],
+        /// Reserved.
+        pub reserved18: [u8; 1006],
     }
 }
 
@@ -34,7 +35,8 @@ wire_struct! {
     pub struct TcpTsas, 256 bytes {
         /// SECTYPE: security of the port.
         pub sectype: SecureType,
-        reserved1: [u8; 255],
+        /// Reserved.
+        pub reserved1: [u8; 255],
     }
 }
 
@@ -57,10 +59,12 @@ wire_struct! {
         pub asqsz: U16,
         /// EFLAGS: bit 0 duplicate returned information, bit 1 explicit persistent connections, bit 2 no connectivity.
         pub eflags: U16,
-        reserved12: [u8; 20],
+        /// Reserved.
+        pub reserved12: [u8; 20],
         /// TRSVCID: service, the port in decimal.
         pub trsvcid: Ascii<32>,
-        reserved64: [u8; 192],
+        /// Reserved.
+        pub reserved64: [u8; 192],
         /// SUBNQN: name of the subsystem.
         pub subnqn: NqnField,
         /// TRADDR: address.

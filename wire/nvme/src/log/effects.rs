@@ -39,7 +39,8 @@ wire_struct! {
         pub admin: [U32; 256],
         /// IOCS: I/O commands by opcode.
         pub io: [U32; 256],
-        reserved2048: [u8; 2048],
+        /// Reserved.
+        pub reserved2048: [u8; 2048],
     }
 }
 

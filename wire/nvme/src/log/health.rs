@@ -33,7 +33,8 @@ wire_struct! {
         pub command_specific: U64,
         /// TTSI: transport specific information.
         pub transport_specific: U16,
-        reserved42: [u8; 21],
+        /// Reserved.
+        pub reserved42: [u8; 21],
         /// LPVER: log page version, 01h when `csi` and `opcode` are given.
         pub log_version: u8,
     }
@@ -81,7 +82,8 @@ wire_struct! {
         pub used: u8,
         /// EGCWS: critical warnings of endurance groups.
         pub endurance_warning: u8,
-        reserved7: [u8; 25],
+        /// Reserved.
+        pub reserved7: [u8; 25],
         /// DUR: data units read, in thousands of 512 bytes, rounded up.
         pub data_units_read: U128,
         /// DUW: data units written, in thousands of 512 bytes, rounded up.
@@ -112,7 +114,8 @@ wire_struct! {
         pub thermal_transitions: [U32; 2],
         /// TTTMT1, TTTMT2: seconds in thermal management.
         pub thermal_seconds: [U32; 2],
-        reserved232: [u8; 280],
+        /// Reserved.
+        pub reserved232: [u8; 280],
     }
 }
 
@@ -121,9 +124,11 @@ wire_struct! {
     pub struct FirmwareSlots, 512 bytes {
         /// AFI: active slot in bits 2:0, slot active after the next reset in bits 6:4.
         pub afi: u8,
-        reserved1: [u8; 7],
+        /// Reserved.
+        pub reserved1: [u8; 7],
         /// FRS1 to FRS7: firmware revision of each slot; zeroes when empty.
         pub revisions: [Ascii<8>; 7],
-        reserved64: [u8; 448],
+        /// Reserved.
+        pub reserved64: [u8; 448],
     }
 }
