@@ -205,21 +205,18 @@ fn compare(path: &str, fields: &[Field], theirs: &[Field], ours: &[Text], differ
     }
 }
 
-/// Whether two types accept the same, whatever the order of choices and members.
-fn same(a: Kind, b: Kind) -> bool {
-    let sorted = |choices: &[Text]| {
-        let mut choices = choices.to_vec();
-        choices.sort_unstable();
-        choices
-    };
-    match (a, b) {
-        (Kind::Enum(a), Kind::Enum(b)) | (Kind::Bitmask(a), Kind::Bitmask(b)) => sorted(a) == sorted(b),
-        (Kind::Array(a), Kind::Array(b)) => same(*a, *b),
-        (Kind::Object(a), Kind::Object(b)) => {
+/// Whether our type accepts all that theirs does, and nothing of another kind. A choice may have synonyms of ours.
+fn same(ours: Kind, theirs: Kind) -> bool {
+    match (ours, theirs) {
+        (Kind::Enum(ours), Kind::Enum(theirs)) | (Kind::Bitmask(ours), Kind::Bitmask(theirs)) => {
+            theirs.iter().all(|choice| ours.contains(choice))
+        }
+        (Kind::Array(ours), Kind::Array(theirs)) => same(*ours, *theirs),
+        (Kind::Object(ours), Kind::Object(theirs)) => {
             let mut differences = 0;
-            compare("", a, b, &[], &mut |_| differences += 1);
+            compare("", ours, theirs, &[], &mut |_| differences += 1);
             differences == 0
         }
-        (a, b) => a == b,
+        (ours, theirs) => ours == theirs,
     }
 }

@@ -5,8 +5,13 @@ choices! {
     enum Mode { All = "all", MaxMin = "maxmin", Error = "error", None = "none" }
 }
 
+choices! {
+    enum Few { All = "all" | "everything" }
+}
+
 params! {
     struct ResetIostat { name: Option<String>, mode: Mode = Mode::All }
+    struct Short { name: Option<String>, mode: Few = Few::All }
     struct Wrong { name: String, mode: Option<String>, extra: Option<u8> }
     struct Resize { name: String, size_in_mib: u64, size: Option<u64> }
 }
@@ -35,6 +40,7 @@ fn what_conforms_and_what_does_not() {
 
     let mut methods = Methods::default();
     methods.add("bdev_reset_iostat", When::Any, "", yes::<Wrong>);
+    methods.add("bdev_reset_iostat", When::Runtime, "", yes::<Short>);
     methods.add("bdev_invented", When::Any, "", yes::<NoParams>);
     methods.add("bdev_examine", When::Runtime, "", yes::<NoParams>);
     let found: Vec<String> = conforms(&methods.0).iter().map(ToString::to_string).collect();
@@ -48,5 +54,6 @@ fn what_conforms_and_what_does_not() {
     ] {
         assert!(found.iter().any(|one| one.starts_with(part)), "{part} not in {found:#?}");
     }
-    assert_eq!(found.len(), 6);
+    assert_eq!(found.len(), 7);
+    assert!(found[4].contains("not Enum([\"all\", \"everything\"])"), "{found:#?}");
 }
