@@ -212,7 +212,8 @@ fn fuzz_one(context: &Context, target: &str) -> Result<(), String> {
     command.args(kept.is_dir().then_some(kept));
     let seconds = format!("-max_total_time={}", context.fuzz.as_secs());
     command.args(["--", &seconds, "-rss_limit_mb=2048", "-timeout=20", "-verbosity=0"]);
-    shell::run(&mut command, context.fuzz + Duration::from_secs(300))
+    let run = shell::run(&mut command, context.fuzz + Duration::from_secs(300));
+    run.map_err(|_| format!("{target}: what broke it is in {FUZZ}/artifacts/{target}"))
 }
 
 /// What git calls changed or new.

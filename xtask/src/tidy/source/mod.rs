@@ -36,7 +36,7 @@ impl Source {
         }
     }
 
-    /// Whether the file holds tests only: a `tests.rs`, or anything in a `tests` or `tests.rs`-style folder.
+    /// Whether the file holds tests only: a `tests.rs`, or anything in a `tests` folder.
     pub(crate) fn is_test(&self) -> bool {
         self.path.ends_with("/tests.rs") || self.path.contains("/tests/")
     }
