@@ -10,6 +10,9 @@ mod geometry;
 mod holders;
 mod open;
 mod ops;
+mod table;
+#[cfg(all(test, not(loom)))]
+pub(crate) mod testkit;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
@@ -22,8 +25,10 @@ use std::{
 pub use geometry::Geometry;
 pub use holders::{Holder, Holders};
 pub use open::{Access, Direct, OpenError, OpenOptions};
-pub(crate) use ops::perform;
 pub use ops::{FileOp, OpKind};
+pub(crate) use ops::{perform, rw_flags};
+pub use table::FileId;
+pub(crate) use table::Files;
 
 use rustix::io::Errno;
 
@@ -34,6 +39,15 @@ pub enum Kind {
     File,
     /// A block device.
     Block,
+}
+
+/// What arming an engine's descriptor found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Armed {
+    /// The descriptor becomes readable when something completes.
+    Armed,
+    /// Something has completed, or will without a notice: look again, do not sleep.
+    Ready,
 }
 
 /// An open file or block device, held exclusively while this or a [`Handle`] of it lives.

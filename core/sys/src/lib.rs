@@ -9,6 +9,7 @@
 // Unsafe island: system calls over raw memory, lock-free slots and CPU instructions have no safe form.
 #![allow(unsafe_code)]
 
+pub mod aio;
 pub mod alloc_count;
 pub mod clock;
 pub mod cpu;

@@ -5,6 +5,7 @@ use std::{
     os::fd::{AsRawFd, BorrowedFd},
 };
 
+use doorbell_mem::SgList;
 use rustix::{
     fs::{FallocateFlags, fallocate},
     io::Errno,
@@ -27,7 +28,8 @@ pub enum OpKind {
     WriteZeroes,
 }
 
-/// One operation. For reads and writes `len` bytes of the request's segments from their start take part; others use the range alone.
+/// One operation. Reads and writes move `len` bytes between the file at `offset` and the request's segments at `sg_offset`; others use the
+/// range of the file alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FileOp {
     /// What to do.
@@ -36,6 +38,8 @@ pub struct FileOp {
     pub offset: u64,
     /// How many bytes.
     pub len: u64,
+    /// Where in the request's segments, in bytes: more than 0 for the rest of what came back short.
+    pub sg_offset: u32,
     /// Answer `EAGAIN` rather than block (reads and writes).
     pub nowait: bool,
     /// Complete only once it survives power loss (writes).
@@ -45,17 +49,30 @@ pub struct FileOp {
 impl FileOp {
     /// An operation without flags.
     pub fn new(kind: OpKind, offset: u64, len: u64) -> FileOp {
-        FileOp { kind, offset, len, nowait: false, dsync: false }
+        FileOp { kind, offset, len, sg_offset: 0, nowait: false, dsync: false }
     }
 
     /// Whether it moves data.
     pub fn has_data(&self) -> bool {
         matches!(self.kind, OpKind::Read | OpKind::Write)
     }
+
+    /// The part of the request's segments that it moves: offset and length. Nothing for other operations.
+    ///
+    /// # Panics
+    /// If the request's segments hold less: that is computed by ours, never by a peer.
+    pub(crate) fn range_of(&self, sg: &SgList) -> (u32, u32) {
+        if !self.has_data() {
+            return (0, 0);
+        }
+        let end = u64::from(self.sg_offset).checked_add(self.len);
+        assert!(end.is_some_and(|end| end <= sg.bytes().into()), "an operation on more bytes than its request has");
+        (self.sg_offset, self.len as u32)
+    }
 }
 
 /// The flags that `preadv2`, `pwritev2`, AIO and io_uring share.
-pub(crate) fn write_flags(op: &FileOp) -> libc::c_int {
+pub(crate) fn rw_flags(op: &FileOp) -> libc::c_int {
     let nowait = if op.nowait { libc::RWF_NOWAIT } else { 0 };
     let dsync = if op.dsync && op.kind == OpKind::Write { libc::RWF_DSYNC } else { 0 };
     nowait | dsync
@@ -75,8 +92,8 @@ pub(crate) unsafe fn perform(fd: BorrowedFd<'_>, kind: Kind, op: &FileOp, list: 
                 // SAFETY: the caller's promise for the addresses; the kernel checks the rest.
                 let bytes = unsafe {
                     match op.kind {
-                        OpKind::Read => libc::preadv2(raw, list, count, offset, write_flags(op)),
-                        _ => libc::pwritev2(raw, list, count, offset, write_flags(op)),
+                        OpKind::Read => libc::preadv2(raw, list, count, offset, rw_flags(op)),
+                        _ => libc::pwritev2(raw, list, count, offset, rw_flags(op)),
                     }
                 };
                 // One call moves less than 2 GiB.
