@@ -5,9 +5,9 @@ use crate::header::*;
 use crate::{Agreed, C2hData, Crc32c, DIGEST_LEN, H2cData, R2t, Violation};
 use doorbell_wire_nvme::{Cqe, Sqe, Wire, bytes};
 
-/// Bytes that hold the longest header with digest and padding: 72 bytes of a command, 4 of its digest, rounded up to
-/// an alignment of 128; or 128 of an ICReq. A Terminate Connection Request may take [`TERM_ROOM`].
-pub const HEADER_ROOM: usize = 128;
+/// Bytes that hold the longest header with digest and padding: 76 bytes of a command and its digest, rounded up to a
+/// multiple of 72 in the worst case. A Terminate Connection Request may take [`TERM_ROOM`].
+pub const HEADER_ROOM: usize = 144;
 
 /// Bytes that hold the longest Terminate Connection Request.
 pub const TERM_ROOM: usize = TERM_LEN + crate::decode::ECHO_LEN_MAX;
