@@ -25,7 +25,7 @@ pub mod limits;
 
 pub use builtin::{Builtins, LogControl, LogLevel, Signal};
 pub use load::{LoadError, LoadOptions, Report, load_config};
-pub use server::{Executor, Readiness, Watched, serve};
+pub use server::serve;
 pub use session::{Call, Session, Ticket};
 pub use socket::{DEFAULT_SOCKET, Socket, SocketError};
 pub use tuning::add_tuning;

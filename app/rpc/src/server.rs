@@ -1,4 +1,4 @@
-//! Serves sessions over a Unix socket, on one thread's local executor.
+//! Serves sessions over a Unix socket, on one reactor's local local.
 //!
 //! Each connection has a task that reads and one that writes, and each call is a task of its own: a call that takes long
 //! holds up nobody, a client that reads nothing holds only its own buffers, and one that breaks the protocol ends alone.
@@ -6,45 +6,19 @@
 use crate::limits::{CONNECTIONS_MAX, READ_BYTES};
 use crate::session::{Call, Session};
 use crate::socket::Socket;
-use doorbell_control::{Control, LocalFuture};
+use doorbell_control::Control;
+use doorbell_reactor::Local;
+use doorbell_sys::epoll::Interest;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
 use std::io::{self, ErrorKind};
-use std::os::fd::{BorrowedFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
-use std::time::Duration;
 
 /// How long to leave new connections alone when the process has no file descriptors left.
-const PAUSE: Duration = Duration::from_millis(100);
-
-/// What the server needs of a thread's executor. Its tasks stay on that thread.
-pub trait Executor: Clone + 'static {
-    /// A descriptor whose readiness the executor follows.
-    type Watched: Watched;
-    /// Runs a task.
-    fn spawn(&self, task: LocalFuture<()>);
-    /// Follows a non-blocking descriptor.
-    fn watch(&self, fd: OwnedFd, what: Readiness) -> impl Future<Output = io::Result<Self::Watched>>;
-    /// Until some time has passed.
-    fn sleep(&self, time: Duration) -> impl Future<Output = ()>;
-}
-
-/// What a task waits for on a descriptor.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Readiness {
-    /// That there is something to read, or to accept.
-    Read,
-    /// That there is room to write.
-    Write,
-}
-
-/// A descriptor whose readiness is followed.
-pub trait Watched {
-    /// Tries until it neither would block nor is interrupted.
-    fn retry<T>(&self, attempt: impl FnMut(BorrowedFd<'_>) -> io::Result<T>) -> impl Future<Output = io::Result<T>>;
-}
+const PAUSE_NS: u64 = 100_000_000;
 
 /// Tells one waiting task that something changed; a signal that comes before the wait is not lost.
 #[derive(Default)]
@@ -99,9 +73,9 @@ impl Drop for Connection {
 }
 
 /// Accepts and serves connections until its future is dropped; comes back only if the socket cannot be watched.
-pub async fn serve<E: Executor>(executor: E, control: Control, socket: Rc<Socket>) -> io::Error {
+pub async fn serve(local: Local, control: Control, socket: Rc<Socket>) -> io::Error {
     let listener = match socket.listener().try_clone() {
-        Ok(fd) => executor.watch(fd, Readiness::Read).await,
+        Ok(fd) => local.watch(fd, Interest::READ).await,
         Err(error) => Err(error),
     };
     let listener = match listener {
@@ -116,20 +90,20 @@ pub async fn serve<E: Executor>(executor: E, control: Control, socket: Rc<Socket
         let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
         match listener.retry(|fd| Ok(accept_with(fd, flags)?)).await {
             Ok(stream) => {
-                if let Err(error) = start(&executor, &control, stream, &slots) {
+                if let Err(error) = start(&local, &control, stream, &slots) {
                     control.notice(&format!("RPC: a connection could not be served: {error}"));
                 }
             }
             Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
             Err(error) => {
                 control.notice(&format!("RPC: no connection can be accepted: {error}"));
-                executor.sleep(PAUSE).await;
+                local.sleep_ns(PAUSE_NS).await;
             }
         }
     }
 }
 
-fn start<E: Executor>(executor: &E, control: &Control, reading: OwnedFd, slots: &Rc<Slots>) -> io::Result<()> {
+fn start(local: &Local, control: &Control, reading: OwnedFd, slots: &Rc<Slots>) -> io::Result<()> {
     // A descriptor of its own for writing, so that reader and writer can wait at the same time.
     let writing = reading.try_clone()?;
     slots.used.set(slots.used.get() + 1);
@@ -140,18 +114,18 @@ fn start<E: Executor>(executor: &E, control: &Control, reading: OwnedFd, slots: 
         ended: Cell::new(false),
         slots: Rc::clone(slots),
     });
-    executor.spawn(Box::pin(read(executor.clone(), control.clone(), Rc::clone(&connection), reading)));
-    executor.spawn(Box::pin(write(executor.clone(), connection, writing)));
+    local.spawn(read(local.clone(), control.clone(), Rc::clone(&connection), reading));
+    local.spawn(write(local.clone(), connection, writing));
     Ok(())
 }
 
 /// Reads and starts calls until the client has said its last word and the last answer is sent.
-async fn read<E: Executor>(executor: E, control: Control, connection: Rc<Connection>, stream: OwnedFd) {
-    if let Ok(stream) = executor.watch(stream, Readiness::Read).await {
+async fn read(local: Local, control: Control, connection: Rc<Connection>, stream: OwnedFd) {
+    if let Ok(stream) = local.watch(stream, Interest::READ).await {
         let mut buffer = vec![0; READ_BYTES];
         let mut client_done = false;
         while !connection.ended.get() {
-            start_calls(&executor, &control, &connection);
+            start_calls(&local, &control, &connection);
             let (room, over) = {
                 let session = connection.session.borrow();
                 (session.room(), session.idle() && (client_done || session.broken()))
@@ -175,10 +149,10 @@ async fn read<E: Executor>(executor: E, control: Control, connection: Rc<Connect
     connection.output.tell();
 }
 
-fn start_calls<E: Executor>(executor: &E, control: &Control, connection: &Rc<Connection>) {
+fn start_calls(local: &Local, control: &Control, connection: &Rc<Connection>) {
     loop {
         let Some(call) = connection.session.borrow_mut().next_call() else { break };
-        executor.spawn(Box::pin(run(control.clone(), Rc::clone(connection), call)));
+        local.spawn(run(control.clone(), Rc::clone(connection), call));
     }
     connection.output.tell();
 }
@@ -191,9 +165,9 @@ async fn run(control: Control, connection: Rc<Connection>, call: Call) {
 }
 
 /// Sends what there is until nothing more can come, then closes.
-async fn write<E: Executor>(executor: E, connection: Rc<Connection>, stream: OwnedFd) {
+async fn write(local: Local, connection: Rc<Connection>, stream: OwnedFd) {
     let closing = stream.try_clone();
-    if let Ok(stream) = executor.watch(stream, Readiness::Write).await {
+    if let Ok(stream) = local.watch(stream, Interest::WRITE).await {
         loop {
             if connection.session.borrow().output().is_empty() {
                 if connection.ended.get() {
