@@ -1,2 +1,16 @@
-//! Block back ends.
+//! Block back ends: one module each, its device and its RPC methods together.
+//!
+//! A back end is a [`BlockDevice`](doorbell_block::BlockDevice): its queues are owned by one reactor each, and share nothing that is written
+//! on the path of a request. What it is not: it knows no protocol, keeps no statistics and emulates nothing that its medium lacks; that is
+//! the block layer's (`doorbell-bdev`).
+//!
+//! Every leaf refuses by [`shape`] what its device cannot do, so a malformed request is a status here too and never a panic.
 #![forbid(unsafe_code)]
+
+pub mod malloc;
+pub mod null;
+pub mod passthru;
+pub mod shape;
+
+#[cfg(test)]
+mod model;

@@ -57,4 +57,13 @@ impl Foreign {
         s.narrow(within, len);
         Some(s)
     }
+
+    /// As much of `[offset, offset + len)` as one segment can be; `None` when it begins outside. For ranges that may cross a 2 GiB span.
+    #[inline]
+    pub fn run(&self, offset: u64, len: u32) -> Option<Seg> {
+        let block = self.blocks.get((offset / SPAN) as usize)?;
+        let within = (offset % SPAN) as u32;
+        let len = len.min(block.len.checked_sub(within)?);
+        self.seg(offset, len)
+    }
 }
