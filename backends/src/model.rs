@@ -52,7 +52,6 @@ struct Lane {
     first: u64,
     blocks: u64,
     held: Vec<u8>,
-    /// Blocks whose content is not defined since an unmap.
     random: Random,
 }
 
@@ -105,7 +104,7 @@ impl Lane {
     async fn write(&mut self, at: u64, blocks: u64, flags: Flags) {
         let (whole, parts) = self.buffer(blocks as u32 * self.info.block_size()).await;
         let seed = self.random.next();
-        let bytes: Vec<u8> = (0..whole.len()).map(|n| (u64::from(n) * 31 ^ seed ^ u64::from(n / 512)) as u8).collect();
+        let bytes: Vec<u8> = (0..whole.len()).map(|n| ((u64::from(n) * 31) ^ seed ^ u64::from(n / 512)) as u8).collect();
         whole.write_at(0, &bytes);
         let status = transfer(&self.queue, Op::Write, flags, self.first + at, blocks as u32, parts).await;
         assert_eq!(status, Status::Ok);
