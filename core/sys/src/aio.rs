@@ -120,7 +120,7 @@ impl<T: Carrier> AioRing<T> {
     pub fn remove_file(&mut self, id: FileId) {
         self.files.remove(id);
         if self.queue.is_empty() {
-            self.files.submitted();
+            self.files.submitted(|_| {});
         }
     }
 
@@ -200,7 +200,7 @@ impl<T: Carrier> AioRing<T> {
             }
         }
         if self.queue.is_empty() {
-            self.files.submitted();
+            self.files.submitted(|_| {});
         }
         taken
     }

@@ -21,4 +21,5 @@ pub mod socket;
 mod sync;
 #[cfg(all(test, not(loom)))]
 mod temp;
+pub mod uring;
 pub mod wakeup;

@@ -12,42 +12,62 @@ pub struct FileId {
 }
 
 #[derive(Debug)]
-struct Slot {
-    generation: u32,
-    handle: Option<Handle>,
+enum State {
+    Free,
+    Used(Handle),
+    /// Removed, and named by requests that are still queued.
+    Leaving {
+        /// Only kept open.
+        _open: Handle,
+    },
 }
 
-/// Invariant: a descriptor number handed out for a queued request stays open until [`Files::submitted`] says that none is queued.
+#[derive(Debug)]
+struct Slot {
+    generation: u32,
+    state: State,
+}
+
+/// Invariant: a descriptor number handed out for a queued request stays open, and its place is not used again, until [`Files::submitted`]
+/// says that none is queued.
 #[derive(Debug, Default)]
 pub(crate) struct Files {
     slots: Vec<Slot>,
-    leaving: Vec<Handle>,
+    leaving: u32,
 }
 
 impl Files {
     pub(crate) fn add(&mut self, handle: &Handle) -> FileId {
-        let free = self.slots.iter().position(|slot| slot.handle.is_none());
+        let free = self.slots.iter().position(|slot| matches!(slot.state, State::Free));
         let index = free.unwrap_or_else(|| {
-            self.slots.push(Slot { generation: 0, handle: None });
+            self.slots.push(Slot { generation: 0, state: State::Free });
             self.slots.len() - 1
         });
         let slot = &mut self.slots[index];
-        slot.handle = Some(handle.clone());
+        slot.state = State::Used(handle.clone());
         // Memory ends before 2^32 open files.
         FileId { index: index as u32, generation: slot.generation }
     }
 
-    /// Answers the place it had.
-    pub(crate) fn remove(&mut self, id: FileId) -> Option<u32> {
-        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation)?;
-        self.leaving.push(slot.handle.take()?);
+    pub(crate) fn remove(&mut self, id: FileId) {
+        let slot = self.slots.get_mut(id.index as usize).filter(|slot| slot.generation == id.generation);
+        let Some(slot) = slot else { return };
         slot.generation = slot.generation.wrapping_add(1);
-        Some(id.index)
+        slot.state = match std::mem::replace(&mut slot.state, State::Free) {
+            State::Used(handle) => {
+                self.leaving += 1;
+                State::Leaving { _open: handle }
+            }
+            other => other,
+        };
     }
 
     #[inline]
     pub(crate) fn get(&self, id: FileId) -> Option<&Handle> {
-        self.slots.get(id.index as usize).filter(|slot| slot.generation == id.generation)?.handle.as_ref()
+        match self.slots.get(id.index as usize) {
+            Some(Slot { generation, state: State::Used(handle) }) if *generation == id.generation => Some(handle),
+            _ => None,
+        }
     }
 
     /// The descriptor and what it is; a stale id gives one that the kernel refuses (`EBADF`).
@@ -56,11 +76,26 @@ impl Files {
         self.get(id).map_or((-1, Kind::File), |handle| (handle.fd.as_raw_fd(), handle.kind))
     }
 
-    /// Everything queued has been handed to the kernel, which holds the files by itself: those that left may close.
+    /// Everything queued has been handed to the kernel, which holds the files by itself: those that left may close. Tells which places
+    /// become free.
     #[inline]
-    pub(crate) fn submitted(&mut self) {
-        if !self.leaving.is_empty() {
-            self.leaving.clear();
+    pub(crate) fn submitted(&mut self, mut freed: impl FnMut(u32)) {
+        if self.leaving == 0 {
+            return;
         }
+        self.leaving = 0;
+        for (index, slot) in self.slots.iter_mut().enumerate() {
+            if matches!(slot.state, State::Leaving { .. }) {
+                freed(index as u32);
+                slot.state = State::Free;
+            }
+        }
+    }
+}
+
+impl FileId {
+    /// Its place in the engine's table.
+    pub(crate) fn index(self) -> u32 {
+        self.index
     }
 }
