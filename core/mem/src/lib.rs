@@ -17,7 +17,7 @@ mod sglist;
 pub use error::MemError;
 pub use foreign::Foreign;
 pub use inflight::{Carrier, Cid, Completion, InFlight, QueueKey, Quiesced, leaked};
-pub use pool::{ClassSpec, DEFAULT_CLASSES, Pool, PoolStats, PoolSpec};
+pub use pool::{ClassSpec, DEFAULT_CLASSES, Pool, PoolSpec, PoolStats};
 pub use region::{Backing, HugeSize, Region, RegionObserver, Regions};
 pub use seg::Seg;
 pub use sglist::{IoVec, SgList};

@@ -60,6 +60,14 @@ impl SgList {
         self.segs.push(seg);
     }
 
+    /// Takes the last segment out.
+    #[inline]
+    pub fn pop(&mut self) -> Option<Seg> {
+        let seg = self.segs.pop()?;
+        self.bytes -= seg.len();
+        Some(seg)
+    }
+
     /// Drops every share.
     #[inline]
     pub fn clear(&mut self) {

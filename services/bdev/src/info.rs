@@ -1,0 +1,175 @@
+//! What the layer offers of a device, and what its queues must know to keep to it.
+
+use doorbell_block::{DeviceInfo, Flags, Io, Limits, Op, OpSet, WriteCache};
+
+/// Bytes of a bounce buffer, as long as the pool has them.
+pub(crate) const BOUNCE_BYTES: u32 = 64 << 10;
+/// Bytes of the bounce buffer that a queue keeps for itself, so that emulation never depends on others.
+const RESERVE_BYTES: u32 = 4096;
+
+/// The information that openers see: limits that the layer lifts are gone, operations that it emulates are there.
+pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
+    let mut info = own.clone();
+    let reads = own.ops.has(Op::Read);
+    let writes = own.ops.has(Op::Write) && !own.read_only;
+    let mut ops = own.ops.with(Op::Reset).with(Op::SeekData).with(Op::SeekHole);
+    if own.write_cache == WriteCache::WriteThrough {
+        ops = ops.with(Op::Flush);
+    }
+    if reads {
+        ops = ops.with(Op::Compare);
+    }
+    if writes {
+        ops = ops.with(Op::WriteZeroes);
+        if reads {
+            ops = ops.with(Op::Copy).with(Op::CompareAndWrite);
+        }
+    }
+    info.ops = ops;
+    // FUA is a flush after the write where the device has none of its own.
+    info.fua = own.fua || ops.has(Op::Flush);
+    info.limits = Limits { write_unit_blocks: own.limits.write_unit_blocks, ..Limits::default() };
+    info.frames = own.frames.saturating_add(1);
+    info
+}
+
+/// A device's limits, turned into what the path of a request compares.
+#[derive(Clone)]
+pub(crate) struct Geometry {
+    pub(crate) blocks: u64,
+    pub(crate) shift: u8,
+    pub(crate) ops: OpSet,
+    /// Blocks of a read or write that need not be split; `u32::MAX` for no limit.
+    pub(crate) max_blocks: u32,
+    /// Bits of a block number that must be the same at both ends of a request.
+    boundary_mask: u64,
+    pub(crate) boundary: u32,
+    max_segments: u16,
+    segment_bytes: u32,
+    align_mask: u32,
+    /// Are segments to be looked at one by one?
+    look_at_segments: bool,
+    /// Flags that the device honours itself.
+    native: Flags,
+    pub(crate) fua: bool,
+    pub(crate) may_write: bool,
+    pub(crate) write_unit: u32,
+    pub(crate) write_cache: WriteCache,
+    limits: Limits,
+}
+
+fn or_max(limit: u32) -> u32 {
+    if limit == 0 { u32::MAX } else { limit }
+}
+
+impl Geometry {
+    pub(crate) fn of(own: &DeviceInfo, may_write: bool) -> Geometry {
+        let l = own.limits;
+        let unit = l.write_unit_blocks.max(1);
+        // Only a power of two is a mask; any other boundary goes the slow way.
+        let boundary_mask = match l.boundary_blocks {
+            0 => 0,
+            b if b.is_power_of_two() => !(u64::from(b) - 1),
+            _ => u64::MAX,
+        };
+        Geometry {
+            blocks: own.blocks,
+            shift: own.block_shift,
+            ops: own.ops,
+            max_blocks: or_max(l.transfer_blocks),
+            boundary_mask,
+            boundary: l.boundary_blocks,
+            max_segments: if l.segments == 0 { u16::MAX } else { l.segments },
+            segment_bytes: l.segment_bytes,
+            align_mask: l.align_bytes.saturating_sub(1),
+            look_at_segments: l.segment_bytes != 0 || l.align_bytes > 1,
+            native: if own.fua { Flags::FUA.with(Flags::MAY_UNMAP) } else { Flags::MAY_UNMAP },
+            fua: own.fua,
+            may_write: may_write && !own.read_only,
+            write_unit: unit,
+            write_cache: own.write_cache,
+            limits: l,
+        }
+    }
+
+    /// Can it go down as it is? False says nothing about whether it is right.
+    #[inline]
+    pub(crate) fn is_plain(&self, io: &Io) -> bool {
+        let blocks = u64::from(io.blocks);
+        let (reads, writes) = (matches!(io.op, Op::Read), matches!(io.op, Op::Write));
+        (reads || (writes && self.may_write && self.write_unit == 1))
+            && io.blocks.wrapping_sub(1) < self.max_blocks
+            && io.lba < self.blocks
+            && blocks <= self.blocks - io.lba
+            && (io.lba ^ (io.lba + blocks - 1)) & self.boundary_mask == 0
+            && u64::from(io.sg.bytes()) == blocks << self.shift
+            && self.native.has(io.flags)
+            && io.sg.segs().len() <= self.max_segments as usize
+            && (!self.look_at_segments || self.segments_fit(io))
+    }
+
+    fn segments_fit(&self, io: &Io) -> bool {
+        io.sg.segs().iter().all(|s| {
+            (s.address().addr() | s.len() as usize) & self.align_mask as usize == 0
+                && (self.segment_bytes == 0 || s.len() <= self.segment_bytes)
+        })
+    }
+
+    /// How many of `want` bytes from `offset` of the payload can go down as they lie; `None` when not even a block.
+    pub(crate) fn direct_bytes(&self, io: &Io, offset: u32, want: u32) -> Option<u32> {
+        let (mut at, mut got, mut segments) = (offset, 0, 0);
+        for s in io.sg.segs() {
+            if at >= s.len() {
+                at -= s.len();
+                continue;
+            }
+            let part = (s.len() - at).min(want - got);
+            if (s.address().addr() + at as usize | part as usize) & self.align_mask as usize != 0 {
+                break;
+            }
+            let taken = part.min(or_max(self.segment_bytes));
+            got += taken;
+            segments += 1;
+            if taken < part || got == want || segments == self.max_segments {
+                break;
+            }
+            at = 0;
+        }
+        let whole = got >> self.shift << self.shift;
+        (whole > 0).then_some(whole)
+    }
+
+    /// Blocks of one request of this kind, when the device does it itself.
+    pub(crate) fn limit(&self, op: Op) -> u32 {
+        match op {
+            Op::Unmap => or_max(self.limits.unmap_blocks),
+            Op::WriteZeroes => or_max(self.limits.write_zeroes_blocks),
+            Op::Copy => or_max(self.limits.copy_blocks),
+            _ => self.max_blocks,
+        }
+    }
+
+    /// Blocks to the next boundary.
+    pub(crate) fn to_boundary(&self, lba: u64) -> u64 {
+        match u64::from(self.boundary) {
+            0 => u64::MAX,
+            b => b - lba % b,
+        }
+    }
+
+    /// Blocks of a compare-and-write that is emulated: what the reserve holds.
+    pub(crate) fn compare_and_write_blocks(&self) -> u32 {
+        if self.ops.has(Op::CompareAndWrite) { self.max_blocks } else { (self.reserve_bytes() >> self.shift).max(1) }
+    }
+
+    /// Bytes that a queue keeps for itself.
+    pub(crate) fn reserve_bytes(&self) -> u32 {
+        RESERVE_BYTES.max(1 << self.shift)
+    }
+
+    /// Does anything need a bounce buffer?
+    pub(crate) fn may_bounce(&self) -> bool {
+        let emulates = [Op::Compare, Op::CompareAndWrite, Op::Copy, Op::WriteZeroes].iter().any(|op| !self.ops.has(*op));
+        emulates || self.look_at_segments || self.max_segments != u16::MAX
+    }
+}

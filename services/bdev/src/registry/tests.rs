@@ -1,0 +1,99 @@
+use super::*;
+use doorbell_block::{BlockDevice, BlockQueue, DeviceInfo, OpenError, Token};
+use doorbell_control::Uuid;
+use doorbell_reactor::{Config, run};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+struct Nothing;
+
+impl BlockDevice for Nothing {
+    fn info(&self) -> Arc<DeviceInfo> {
+        Arc::new(DeviceInfo::plain(9, 8))
+    }
+    fn open(&self, _cx: &mut Cx, _who: Token, _depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
+        Err(OpenError::Gone)
+    }
+}
+
+fn spec(name: &str, uuid: u8) -> NewBdev {
+    NewBdev {
+        name: name.into(),
+        aliases: vec![format!("{name}-alias")],
+        uuid: Uuid([uuid; 16]),
+        product: "Test disk",
+        module: "test",
+        device: Arc::new(Nothing),
+        driver_specific: Box::new(|| serde_json::json!({})),
+        created_by: None,
+    }
+}
+
+fn quiet() -> Box<dyn Fn(Event) + Send + Sync> {
+    Box::new(|_| {})
+}
+
+#[test]
+fn a_name_an_alias_and_a_uuid_all_find_it_and_none_is_given_twice() {
+    let r = Registry::new();
+    r.register(spec("a", 1)).unwrap();
+    let uuid = Uuid([1; 16]).to_string();
+    for name in ["a", "a-alias", uuid.as_str()] {
+        assert_eq!(r.find(name).unwrap().name(), "a");
+    }
+    assert_eq!(r.register(spec("a", 2)).err(), Some(RegisterError::Exists("a".into())));
+    assert!(r.register(spec("b", 1)).is_err(), "the UUID is taken");
+    assert!(r.register(spec("a-alias", 3)).is_err(), "an alias is a name");
+    assert!(r.add_alias("a", "a").is_err());
+    r.add_alias("a", "z").unwrap();
+    assert!(r.find("z").is_some());
+}
+
+#[test]
+fn a_claim_stops_writers_and_ends_when_dropped() {
+    let r = Registry::new();
+    r.register(spec("a", 1)).unwrap();
+    let mine = r.open("a", Access::Write, quiet()).unwrap();
+    let claim = mine.claim(ClaimKind::ExclusiveWrite, "lvol").unwrap();
+    assert!(matches!(r.open("a", Access::Write, quiet()), Err(OpenFailed::Claimed { by, .. }) if by == "lvol"));
+    let reader = r.open("a", Access::Read, quiet()).unwrap();
+    assert!(reader.claim(ClaimKind::ReadManyWriteNone, "x").is_err());
+    assert!(reader.info().read_only);
+    drop(claim);
+    assert!(r.open("a", Access::Write, quiet()).is_ok());
+    let a = reader.claim(ClaimKind::ReadManyWriteShared { key: 7 }, "x").unwrap();
+    assert!(mine.claim(ClaimKind::ReadManyWriteShared { key: 8 }, "y").is_err());
+    let b = mine.claim(ClaimKind::ReadManyWriteShared { key: 7 }, "y");
+    assert!(b.is_ok());
+    drop((a, b));
+}
+
+#[test]
+fn openers_are_told_and_removal_waits_for_the_last() {
+    let ((), _) = run(&Config::default(), |local| async move {
+        let r = Registry::new();
+        r.register(spec("a", 1)).unwrap();
+        let told = Arc::new(AtomicU32::new(0));
+        let count = told.clone();
+        let h = r
+            .open("a", Access::Read, Box::new(move |e| drop(count.fetch_add(if e == Event::Removed { 1 } else { 100 }, Ordering::Relaxed))))
+            .unwrap();
+        let (r2, l2) = (r.clone(), local.clone());
+        let gone = Arc::new(AtomicU32::new(0));
+        let flag = gone.clone();
+        l2.spawn(async move {
+            r2.unregister("a").await.unwrap();
+            flag.store(1, Ordering::Relaxed);
+        });
+        local.sleep_ns(100_000).await;
+        assert_eq!((told.load(Ordering::Relaxed), gone.load(Ordering::Relaxed)), (1, 0));
+        assert!(matches!(r.open("a", Access::Read, quiet()), Err(OpenFailed::Leaving(_))));
+        assert!(matches!(r.unregister("a").await, Err(UnregisterError::Leaving(_))));
+        drop(h);
+        local.sleep_ns(1_000_000).await;
+        assert_eq!(gone.load(Ordering::Relaxed), 1);
+        assert!(r.find("a").is_none());
+        assert_eq!(r.next_change().await, Change::Registered("a".into()));
+        assert_eq!(r.next_change().await, Change::Unregistered("a".into()));
+    })
+    .unwrap();
+}
