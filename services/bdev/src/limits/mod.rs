@@ -31,11 +31,15 @@ pub struct Limit {
 /// How far ahead of its rate a device may run.
 const WINDOW_NS: u64 = 1_000_000;
 
+/// Bits of a nanosecond that are kept.
+const FINE: u32 = 6;
+
 #[derive(Default)]
 struct Bucket {
     per_second: AtomicU64,
     /// Nanoseconds that one unit costs, times 2^32.
     cost: AtomicU64,
+    /// In 64ths of a nanosecond, so that rounding shifts no rate by more than a few millionths.
     paid_until: AtomicU64,
 }
 
@@ -54,7 +58,7 @@ impl Bucket {
 
     /// When it could be admitted; `None`: now.
     fn wait(&self, now: u64) -> Option<u64> {
-        let until = self.paid_until.load(Relaxed);
+        let until = self.paid_until.load(Relaxed) >> FINE;
         (self.is_set() && until > now.saturating_add(WINDOW_NS)).then(|| until - WINDOW_NS)
     }
 
@@ -62,8 +66,8 @@ impl Bucket {
         if !self.is_set() {
             return;
         }
-        let cost = (u128::from(units) * u128::from(self.cost.load(Relaxed)) >> 32) as u64;
-        let step = |until: u64| Some(until.max(now).saturating_add(cost));
+        let cost = (u128::from(units) * u128::from(self.cost.load(Relaxed)) >> (32 - FINE)) as u64;
+        let step = |until: u64| Some(until.max(now << FINE).saturating_add(cost));
         let _ = self.paid_until.fetch_update(Relaxed, Relaxed, step);
     }
 }

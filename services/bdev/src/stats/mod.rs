@@ -181,7 +181,9 @@ impl QueueStats {
 
 /// Buckets of a range of latencies: 2 to this power.
 pub const HISTOGRAM_SHIFT: u32 = 7;
-const RANGES: u32 = 64 - HISTOGRAM_SHIFT;
+/// Powers of two that a latency can have above the first range.
+const POWERS: u32 = 64 - HISTOGRAM_SHIFT;
+const RANGES: u32 = POWERS + 1;
 
 /// Latencies in buckets that are 1/128 of a power of two wide (SPDK's layout, so that its tools read it).
 pub struct Histogram {
@@ -195,7 +197,7 @@ impl Histogram {
 
     fn bucket(ns: u64) -> usize {
         let ns = ns.max(1);
-        let range = RANGES.saturating_sub(ns.leading_zeros());
+        let range = POWERS.saturating_sub(ns.leading_zeros());
         let shift = range.saturating_sub(1);
         let within = (ns >> shift) & ((1 << HISTOGRAM_SHIFT) - 1);
         ((range << HISTOGRAM_SHIFT) as u64 + within) as usize
