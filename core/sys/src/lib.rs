@@ -1,7 +1,11 @@
 //! What Doorbell needs from the operating system, each part behind a safe interface.
 //!
-//! Rings between threads, the protocol by which a sleeping reactor is woken, epoll, clocks and CPUs. Nothing here decides anything: no
-//! policy, no threads of its own, no locks on the path of a request.
+//! * between threads: [`ring`], [`wakeup`], [`helper`] (the only threads made here);
+//! * waiting and time: [`epoll`], [`clock`], [`cpu`];
+//! * bytes: [`socket`], [`file`], and three engines of one shape that carry out operations on files: [`aio`], [`uring`], [`helper`];
+//! * for tests and benchmarks: [`alloc_count`].
+//!
+//! Nothing here decides anything, and nothing on the path of a request takes a lock.
 //!
 //! This is an unsafe island. Its invariants stand at the head of each module; the concurrent ones (`ring`, `wakeup`) are checked
 //! exhaustively by loom: `RUSTFLAGS="--cfg loom" cargo test -p doorbell-sys --lib --release`.
@@ -15,6 +19,7 @@ pub mod clock;
 pub mod cpu;
 pub mod epoll;
 pub mod file;
+pub mod helper;
 mod iovec;
 pub mod ring;
 pub mod socket;
