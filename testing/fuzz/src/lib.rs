@@ -1,0 +1,34 @@
+//! What each fuzz target does with its input, as a function: it panics when a rule is broken. Targets are named in
+//! [`TARGETS`], one module each; a new one needs its module, its line there, a file in `fuzz_targets/` and a `[[bin]]`.
+#![forbid(unsafe_code)]
+
+pub mod nvme_command;
+pub mod nvme_identify;
+pub mod nvme_tcp_pdu;
+
+/// Takes an input.
+pub type Run = fn(&[u8]);
+
+/// Makes the seeds of a target: name and bytes of each.
+pub type Seeds = fn() -> Vec<(&'static str, Vec<u8>)>;
+
+/// Every target: its name, what it does, its seeds.
+pub const TARGETS: &[(&str, Run, Seeds)] = &[
+    ("nvme_command", nvme_command::run, nvme_command::seeds),
+    ("nvme_identify", nvme_identify::run, nvme_identify::seeds),
+    ("nvme_tcp_pdu", nvme_tcp_pdu::run, nvme_tcp_pdu::seeds),
+];
+
+/// Formats a value to nowhere: `Display` and `Debug` meet hostile input too, in logs.
+pub(crate) fn show(value: &dyn core::fmt::Debug) {
+    struct Nowhere;
+    impl core::fmt::Write for Nowhere {
+        fn write_str(&mut self, _: &str) -> core::fmt::Result {
+            Ok(())
+        }
+    }
+    core::fmt::Write::write_fmt(&mut Nowhere, format_args!("{value:?}")).expect("a Debug that fails");
+}
+
+#[cfg(test)]
+mod tests;
