@@ -8,10 +8,10 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use support::Server;
 
-fn client(server: &Server, args: &[&str], input: &str) -> Option<Output> {
+/// Runs the client once; `None` when it is not installed.
+fn client(args: &[&str], input: &str) -> Option<Output> {
     let mut command = Command::new("spdk-rpc");
-    command.arg("-s").arg(&server.path).args(args);
-    let spawned = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+    let spawned = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let mut child = match spawned {
         Ok(child) => child,
         Err(error) => {
@@ -23,38 +23,73 @@ fn client(server: &Server, args: &[&str], input: &str) -> Option<Output> {
     Some(child.wait_with_output().expect("the client ends"))
 }
 
-fn text(bytes: &[u8]) -> String {
-    String::from_utf8(bytes.to_vec()).expect("text")
+/// Runs several commands in one process of the client, each with a connection of its own. Per command: what it printed,
+/// or in `Err` what it printed when it failed.
+fn commands(server: &Server, lines: &[&str]) -> Option<Vec<Result<String, String>>> {
+    let path = server.path.display();
+    let input: String = lines.iter().map(|line| format!("-s {path} {line}\n")).collect();
+    let output = client(&["--server"], &input)?;
+    let text = String::from_utf8(output.stdout).expect("text");
+    let mut answers = Vec::new();
+    let mut answer = String::new();
+    for line in text.lines() {
+        match line {
+            "**STATUS=0" => answers.push(Ok(std::mem::take(&mut answer))),
+            "**STATUS=1" => answers.push(Err(std::mem::take(&mut answer))),
+            line => answer = answer + line + "\n",
+        }
+    }
+    assert_eq!(answers.len(), lines.len(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    Some(answers)
 }
 
-/// The JSON that a successful call prints.
-fn ok(output: &Output) -> Value {
-    assert!(output.status.success(), "{}", text(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap_or_else(|_| Value::String(text(&output.stdout).trim().to_owned()))
+/// The JSON that a successful command printed.
+fn value(answer: &Result<String, String>) -> Value {
+    let text = answer.as_ref().unwrap_or_else(|error| panic!("{error}"));
+    serde_json::from_str(text).unwrap_or_else(|_| Value::from(text.trim()))
+}
+
+fn assert_refused(answer: &Result<String, String>, words: &str) {
+    assert!(answer.as_ref().is_err_and(|text| text.contains(words)), "no {words:?} in {answer:?}");
 }
 
 #[test]
 fn lists_creates_and_is_refused_in_spdks_words() {
     let server = Server::start(false);
-    let Some(output) = client(&server, &["rpc_get_methods"], "") else { return };
-    assert!(ok(&output).as_array().unwrap().contains(&json!("framework_start_init")));
-    let run = |args: &[&str]| client(&server, args, "").unwrap();
-    let early = run(&["bdev_get_bdevs"]);
-    assert!(text(&early.stdout).contains("Method may only be called after framework is initialized"), "{early:?}");
-    assert!(run(&["framework_start_init"]).status.success());
-    assert_eq!(ok(&run(&["spdk_get_version"]))["fields"]["minor"], 1);
-    assert_eq!(ok(&run(&["bdev_malloc_create", "-b", "Malloc0", "1", "512"])), "Malloc0");
-    let twice = run(&["bdev_malloc_create", "-b", "Malloc0", "1", "512"]);
-    assert!(!twice.status.success());
-    assert!(text(&twice.stdout).contains("File exists"), "{twice:?}");
-    let absent = run(&["bdev_get_bdevs", "-b", "nope"]);
-    assert!(text(&absent.stdout).contains("No such device"), "{absent:?}");
-    assert_eq!(ok(&run(&["log_get_level"])), "NOTICE");
-    assert_eq!(ok(&run(&["notify_get_types"])), json!([]));
+    let answers = commands(
+        &server,
+        &[
+            "rpc_get_methods",
+            "bdev_get_bdevs",
+            "framework_start_init",
+            "framework_start_init",
+            "spdk_get_version",
+            "bdev_malloc_create -b Malloc0 1 512",
+            "bdev_malloc_create -b Malloc0 1 512",
+            "bdev_get_bdevs -b nope",
+            "bdev_null_create Null0 1 512",
+            "log_get_level",
+            "log_set_flag nothing",
+            "notify_get_types",
+        ],
+    );
+    let Some(answers) = answers else { return };
+    assert!(value(&answers[0]).as_array().unwrap().contains(&json!("framework_start_init")));
+    assert_refused(&answers[1], "Method may only be called after framework is initialized");
+    assert!(answers[2].is_ok());
+    assert_refused(&answers[3], "Method may only be called before framework is initialized");
+    assert_eq!(value(&answers[4])["fields"]["minor"], 1);
+    assert_eq!(value(&answers[5]), "Malloc0");
+    assert_refused(&answers[6], "File exists");
+    assert_refused(&answers[7], "No such device");
+    assert_refused(&answers[8], "Method not found");
+    assert_eq!(value(&answers[9]), "NOTICE");
+    assert_refused(&answers[10], "Invalid parameters");
+    assert_eq!(value(&answers[11]), json!([]));
 }
 
 #[test]
-fn loads_what_it_saved() {
+fn loads_a_configuration_and_saves_the_same() {
     let config = json!({"subsystems": [
         {"subsystem": "sock", "config": [
             {"method": "sock_impl_set_options", "params": {"impl_name": "posix", "recv_buf_size": 65536}},
@@ -66,11 +101,13 @@ fn loads_what_it_saved() {
         ]},
     ]});
     let server = Server::start(false);
-    let Some(loaded) = client(&server, &["load_config"], &config.to_string()) else { return };
-    assert!(loaded.status.success(), "{loaded:?}");
-    let bdevs = ok(&client(&server, &["bdev_get_bdevs"], "").unwrap());
-    assert_eq!(bdevs[0]["name"], "M0");
-    let saved = ok(&client(&server, &["save_config"], "").unwrap());
+    let file = server.path.with_extension("json");
+    std::fs::write(&file, config.to_string()).unwrap();
+    let load = format!("load_config -j {}", file.display());
+    let Some(answers) = commands(&server, &[&load, "bdev_get_bdevs", "save_config"]) else { return };
+    assert!(answers[0].is_ok(), "{answers:?}");
+    assert_eq!(value(&answers[1])[0]["name"], "M0");
+    let saved = value(&answers[2]);
     let find = |name: &str| {
         let subsystems = saved["subsystems"].as_array().unwrap();
         subsystems.iter().find(|one| one["subsystem"] == name).unwrap()["config"].clone()
@@ -83,9 +120,10 @@ fn loads_what_it_saved() {
 fn batches_from_the_client() {
     let server = Server::start(true);
     let batch = "bdev_malloc_create -b M1 1 512\nbdev_malloc_create -b M2 1 512\nbdev_malloc_create -b M1 1 512\n";
-    let Some(output) = client(&server, &["-b"], batch) else { return };
-    let out = text(&output.stdout) + &text(&output.stderr);
-    assert!(out.contains("File exists"), "{output:?}");
-    let bdevs = ok(&client(&server, &["bdev_get_bdevs"], "").unwrap());
-    assert_eq!(bdevs.as_array().unwrap().len(), 2);
+    let path = server.path.display().to_string();
+    let Some(output) = client(&["-s", &path, "-b"], batch) else { return };
+    let errors = String::from_utf8(output.stderr).unwrap();
+    assert!(!output.status.success() && errors.contains("File exists"), "{errors}");
+    let Some(answers) = commands(&server, &["bdev_get_bdevs"]) else { return };
+    assert_eq!(value(&answers[0]).as_array().unwrap().len(), 2);
 }

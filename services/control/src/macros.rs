@@ -49,7 +49,7 @@ macro_rules! params {
                 },
             )*];
 
-            fn from_given(#[allow(unused_mut)] mut given: $crate::Given) -> Result<Self, $crate::Fault> {
+            fn from_given(#[allow(unused_mut, reason = "a struct without fields takes nothing out")] mut given: $crate::Given) -> Result<Self, $crate::Fault> {
                 let it = Self {
                     $( $field: $crate::__take!(given, $crate::__bare(stringify!($field)), $type $(, $default)?), )*
                 };
@@ -57,7 +57,7 @@ macro_rules! params {
             }
 
             fn to_object(&self) -> $crate::serde_json::Map<String, $crate::serde_json::Value> {
-                #[allow(unused_mut)]
+                #[allow(unused_mut, reason = "a struct without fields takes nothing out")]
                 let mut map = $crate::serde_json::Map::new();
                 $(
                     let value = <$type as $crate::Param>::encode(&self.$field);
@@ -114,7 +114,7 @@ macro_rules! choices {
             $( $(#[doc = $variant_doc])* $variant, )+
         }
 
-        #[allow(dead_code)]
+        #[allow(dead_code, reason = "not every enum needs every accessor")]
         impl $name {
             /// Every one, in the order of declaration.
             $vis const ALL: &'static [Self] = &[$(Self::$variant),+];
