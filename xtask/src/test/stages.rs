@@ -190,7 +190,7 @@ fn build(context: &Context) -> Result<(), String> {
     cargo(context, &["build", "--release", "--locked"])
 }
 
-/// Runs each target from its kept corpus. What it finds goes to the cache, not into the tree.
+/// Replays the kept corpora, then runs each target from its own. What it finds goes to the cache, not into the tree.
 pub(crate) fn fuzz(context: &Context) -> Result<(), String> {
     let folder = context.root.join(FUZZ);
     let packages = metadata::load(&folder.join("Cargo.toml"), &["--no-deps"])?.packages;
@@ -199,6 +199,8 @@ pub(crate) fn fuzz(context: &Context) -> Result<(), String> {
     if targets.is_empty() {
         return Err(format!("{FUZZ} has no targets"));
     }
+    let replay = format!("{FUZZ}/Cargo.toml");
+    cargo(context, &["test", "--quiet", "--no-default-features", "--manifest-path", &replay])?;
     cargo(context, &["fuzz", "build", "--sanitizer", "none", "--fuzz-dir", FUZZ])?;
     joined(targets.iter().filter_map(|target| fuzz_one(context, target).err()))
 }
