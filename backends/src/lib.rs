@@ -7,10 +7,13 @@
 //! Every leaf refuses by [`shape`] what its device cannot do, so a malformed request is a status here too and never a panic.
 #![forbid(unsafe_code)]
 
+pub mod aio;
+pub mod file;
 pub mod malloc;
 pub mod null;
 pub mod passthru;
 pub mod shape;
+pub mod uring;
 
 #[cfg(test)]
 mod model;

@@ -1,0 +1,159 @@
+//! The kernel's rings, as far as they differ.
+
+use super::Flight;
+use doorbell_block::OpenError;
+use doorbell_mem::Region;
+use doorbell_sys::aio::AioRing;
+use doorbell_sys::file::{Armed, FileId, FileOp, Handle, OpKind};
+use doorbell_sys::uring::{UringOptions, UringRing};
+use rustix::io::Errno;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+
+/// A ring of the kernel's.
+pub(crate) trait Engine: Sized + 'static {
+    /// Can handing it a transfer block? Then transfers ask not to.
+    const MAY_BLOCK: bool;
+
+    /// What the device chose for its rings.
+    type Choice: Copy + Send + Sync + 'static;
+
+    /// A ring for this thread.
+    fn open(choice: Self::Choice, file: &Handle, memory: &Arc<Region>) -> Result<(Self, FileId), OpenError>;
+    fn supports(&self, kind: OpKind) -> bool;
+    fn push(&mut self, flight: Flight, file: FileId, op: &FileOp) -> Result<(), Flight>;
+    fn kick(&mut self);
+    fn reap(&mut self, budget: u32, done: &mut Vec<(Flight, Result<u32, Errno>)>) -> u32;
+    fn is_empty(&self) -> bool;
+    fn fd(&self) -> BorrowedFd<'_>;
+    fn arm(&mut self) -> Armed;
+    fn disarm(&mut self);
+}
+
+/// Requests of one device on one reactor that the kernel has at a time. Others wait for their turn.
+const DEPTHS: [u16; 3] = [512, 128, 32];
+
+impl Engine for AioRing<Flight> {
+    const MAY_BLOCK: bool = true;
+    type Choice = ();
+
+    fn open(_choice: (), file: &Handle, _memory: &Arc<Region>) -> Result<(Self, FileId), OpenError> {
+        // The number of requests is limited for the whole system, so a smaller ring is better than none.
+        let mut last = None;
+        for depth in DEPTHS {
+            match AioRing::new(depth) {
+                Ok(mut ring) => {
+                    let id = ring.add_file(file);
+                    return Ok((ring, id));
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(OpenError::Resources(last.map(|error| error.to_string()).unwrap_or_default()))
+    }
+
+    fn supports(&self, kind: OpKind) -> bool {
+        AioRing::<Flight>::supports(kind)
+    }
+
+    #[inline]
+    fn push(&mut self, flight: Flight, file: FileId, op: &FileOp) -> Result<(), Flight> {
+        AioRing::push(self, flight, file, op)
+    }
+
+    #[inline]
+    fn kick(&mut self) {
+        AioRing::kick(self);
+    }
+
+    #[inline]
+    fn reap(&mut self, budget: u32, done: &mut Vec<(Flight, Result<u32, Errno>)>) -> u32 {
+        AioRing::reap(self, budget, &mut |flight, result| done.push((flight, result)))
+    }
+
+    fn is_empty(&self) -> bool {
+        AioRing::is_empty(self)
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        AioRing::fd(self)
+    }
+
+    fn arm(&mut self) -> Armed {
+        AioRing::arm(self)
+    }
+
+    fn disarm(&mut self) {
+        AioRing::disarm(self);
+    }
+}
+
+/// How a device's rings of io_uring are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) struct UringChoice {
+    /// Poll the device instead of taking interrupts.
+    pub(crate) iopoll: bool,
+}
+
+impl Engine for UringRing<Flight> {
+    const MAY_BLOCK: bool = false;
+    type Choice = UringChoice;
+
+    fn open(choice: UringChoice, file: &Handle, memory: &Arc<Region>) -> Result<(Self, FileId), OpenError> {
+        let mut last = None;
+        for depth in DEPTHS {
+            match UringRing::new(&UringOptions { depth, iopoll: choice.iopoll }) {
+                Ok(mut ring) => {
+                    let id = ring.add_file(file);
+                    // Registering makes every page of it resident, which huge pages are anyway.
+                    if memory.page_size() > HUGE_FROM_BYTES
+                        && let Err(error) = ring.register(memory)
+                    {
+                        tracing::info!(%error, "buffers are looked up with each request");
+                    }
+                    return Ok((ring, id));
+                }
+                Err(error) => last = Some(error),
+            }
+        }
+        Err(OpenError::Resources(last.map(|error| error.to_string()).unwrap_or_default()))
+    }
+
+    fn supports(&self, kind: OpKind) -> bool {
+        UringRing::supports(self, kind)
+    }
+
+    #[inline]
+    fn push(&mut self, flight: Flight, file: FileId, op: &FileOp) -> Result<(), Flight> {
+        UringRing::push(self, flight, file, op)
+    }
+
+    #[inline]
+    fn kick(&mut self) {
+        UringRing::kick(self);
+    }
+
+    #[inline]
+    fn reap(&mut self, budget: u32, done: &mut Vec<(Flight, Result<u32, Errno>)>) -> u32 {
+        UringRing::reap(self, budget, &mut |flight, result| done.push((flight, result)))
+    }
+
+    fn is_empty(&self) -> bool {
+        UringRing::is_empty(self)
+    }
+
+    fn fd(&self) -> BorrowedFd<'_> {
+        UringRing::fd(self)
+    }
+
+    fn arm(&mut self) -> Armed {
+        UringRing::arm(self)
+    }
+
+    fn disarm(&mut self) {
+        UringRing::disarm(self);
+    }
+}
+
+/// Pages larger than any ordinary ones.
+const HUGE_FROM_BYTES: usize = 64 << 10;
