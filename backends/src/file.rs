@@ -18,7 +18,7 @@ mod status;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use device::{FileError, FileOptions, Nowait};
 pub(crate) use device::FileDevice;
+pub use device::{FileError, FileOptions, Nowait};
 pub(crate) use engine::{Engine, UringChoice};
 pub(crate) use flight::Flight;

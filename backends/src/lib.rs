@@ -17,3 +17,7 @@ pub mod uring;
 
 #[cfg(test)]
 mod model;
+
+#[cfg(test)]
+#[global_allocator]
+static COUNTING: doorbell_sys::alloc_count::Counting = doorbell_sys::alloc_count::Counting;

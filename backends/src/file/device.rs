@@ -5,9 +5,7 @@ use super::bounce::Align;
 use super::queue::Queue;
 use super::ring::Ring;
 use crate::shape::Shape;
-use doorbell_block::{
-    BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Token, WriteCache,
-};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Token, WriteCache};
 use doorbell_sys::file::{self, Access, Direct, Geometry, Kind, OpenOptions, Target};
 use doorbell_sys::helper::Helpers;
 use std::io;
@@ -208,7 +206,7 @@ fn describe(path: &Path, options: &FileOptions, geometry: &Geometry) -> Result<D
         return Err(FileError::BlockTooSmall { path: path.to_owned(), asked: block_bytes, least });
     }
     let bytes = geometry.size_bytes;
-    if bytes == 0 || bytes % u64::from(block_bytes) != 0 {
+    if bytes == 0 || !bytes.is_multiple_of(block_bytes.into()) {
         return Err(FileError::NotBlocks { path: path.to_owned(), bytes, block_bytes });
     }
     let shift = block_bytes.trailing_zeros() as u8;

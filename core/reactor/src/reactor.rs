@@ -340,6 +340,7 @@ impl<C: Clock, O: Order> Reactor<C, O> {
             self.turn(); // calls that drops have queued, retired queues, mail
         }
         self.consumers.clear();
+        self.sources.clear(); // what they hold in reserve goes home, after the kernel is done with it
         self.load.publish(&self.count);
         crate::Closed { reactor: self.cx.reactor(), boxes_out: self.cx.boxes_out(), buffers_out: self.cx.pool().out() }
     }
