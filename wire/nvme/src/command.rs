@@ -1,6 +1,6 @@
 //! Commands as values: what a submission queue entry asks for. `parse` never fails: a command or a code that is
 //! not known here is a variant of its own. `encode` makes the entry again, without command id, namespace and data
-//! pointer (see [`Sqe::with_cid`] and its siblings).
+//! pointer (see [`crate::Sqe::with_cid`] and its siblings).
 //!
 //! Reserved bits are ignored when parsing and zero when encoding.
 
@@ -11,9 +11,6 @@ mod io;
 pub use admin::{Abort, AdminCommand, GetFeatures, GetLogPage, Identify, SetFeatures};
 pub use fabrics::{AuthTransfer, Connect, FabricsCommand, PropertyGet, PropertySet};
 pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteZeroes};
-
-#[allow(unused_imports)] // For the link in the text above.
-use crate::Sqe;
 
 /// Bits `lo..lo + width` of `word`; `width` below 32.
 const fn bits(word: u32, lo: u32, width: u32) -> u32 {

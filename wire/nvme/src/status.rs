@@ -119,7 +119,7 @@ macro_rules! codes {
             $( #[doc = $text] pub const $name: Self = Self($value); )*
 
             /// The name that the specification gives the code; `None` when it is not known here.
-            #[allow(unreachable_patterns)]
+            #[allow(unreachable_patterns, reason = "I/O and fabrics commands share codes; the first name wins")]
             pub const fn name(self) -> Option<&'static str> {
                 match self.0 & CODE {
                     $( $value => Some($text), )*
