@@ -59,7 +59,6 @@ fn a_timeout_shorter_than_a_millisecond_waits_at_least_that_long() {
         let start = Instant::now();
         assert_eq!(poller.wait(Some(Duration::from_micros(300))).unwrap(), 0);
         assert!(start.elapsed() >= Duration::from_micros(300));
-        assert_eq!(poller.fine_timeouts, fine, "this kernel knows epoll_pwait2");
     }
 }
 

@@ -100,7 +100,7 @@ mod model {
     #[test]
     fn no_wake_up_is_lost() {
         let mut builder = loom::model::Builder::new();
-        builder.preemption_bound = Some(4);
+        builder.preemption_bound = Some(3);
         builder.check(|| {
             let (mut sleeper, notifier) = pair().unwrap();
             let (tx, mut rx) = ring::<u8>(2);
