@@ -12,6 +12,7 @@ mod info;
 mod limits;
 mod queue;
 mod registry;
+pub mod rpc;
 mod shared;
 mod stats;
 

@@ -5,8 +5,9 @@
 use doorbell_mem::{Carrier, SgList};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// How many words a stack of layers may keep on a box.
+/// How many words a stack of layers may keep on a box: a power of two, so that no access needs a check.
 pub const FRAMES: usize = 16;
+const _: () = assert!(FRAMES.is_power_of_two());
 
 /// What is asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -204,31 +205,30 @@ impl Io {
 
     /// Keeps a word for a layer on the way down.
     ///
-    /// # Panics
-    /// If the stack of layers is deeper than `open` allowed: a bug of a device's `info`.
+    /// A stack deeper than `open` allowed is a bug of a device's `info`: debug builds stop at it, others overwrite the oldest word.
     #[inline]
     pub fn push(&mut self, word: u64) {
-        self.frames[self.depth as usize] = word;
-        self.depth += 1;
+        debug_assert!((self.depth as usize) < FRAMES, "more layers than a request has room for");
+        self.frames[self.depth as usize % FRAMES] = word;
+        self.depth = self.depth.wrapping_add(1);
     }
 
     /// Gives the layer its word back on the way up.
     ///
-    /// # Panics
-    /// If the layer had pushed none.
+    /// That it had pushed one is its own to know: debug builds stop where it had not.
     #[inline]
     pub fn pop(&mut self) -> u64 {
-        self.depth -= 1;
-        self.frames[self.depth as usize]
+        debug_assert!(self.depth > 0, "no layer has a word on this request");
+        self.depth = self.depth.wrapping_sub(1);
+        self.frames[self.depth as usize % FRAMES]
     }
 
     /// The word that would be popped.
     ///
-    /// # Panics
-    /// If there is none.
     #[inline]
     pub fn top(&self) -> u64 {
-        self.frames[self.depth as usize - 1]
+        debug_assert!(self.depth > 0, "no layer has a word on this request");
+        self.frames[self.depth.wrapping_sub(1) as usize % FRAMES]
     }
 
     /// Layers that have a word on it.

@@ -239,18 +239,22 @@ impl Registry {
 
     /// Shows a device that has come to the examiners. Called once for each registration, by whoever follows the changes.
     pub async fn examine(&self, local: &Local, name: &str, examiners: &[Rc<dyn Examiner>]) {
-        if let Some(bdev) = self.find(name) {
-            for e in examiners {
-                tracing::debug!(examiner = e.name(), bdev = name, "examines");
-                e.examine(local.clone(), bdev.clone()).await;
-            }
-        }
+        self.examine_again(local, name, examiners).await;
         let done = {
             let mut inner = lock(&self.inner);
             inner.unexamined = inner.unexamined.saturating_sub(1);
             if inner.unexamined == 0 { std::mem::take(&mut inner.examined) } else { Vec::new() }
         };
         done.into_iter().for_each(|tx| tx.send(()));
+    }
+
+    /// Shows a device to the examiners once more, because someone asked.
+    pub async fn examine_again(&self, local: &Local, name: &str, examiners: &[Rc<dyn Examiner>]) {
+        if let Some(bdev) = self.find(name) {
+            for e in examiners {
+                e.examine(local.clone(), bdev.clone()).await;
+            }
+        }
     }
 
     /// Waits until every device that has come was examined.

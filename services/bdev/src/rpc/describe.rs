@@ -1,0 +1,66 @@
+//! A block device, as clients see it.
+
+use crate::{Bdev, ClaimKind, LimitKind};
+use doorbell_block::Op;
+use serde_json::{Map, Value, json};
+
+const MIB: u64 = 1 << 20;
+
+pub(super) fn bdev(b: &Bdev) -> Value {
+    let info = b.info();
+    let p = info.preferred;
+    let uuid = b.uuid();
+    let mut aliases = b.aliases();
+    if !uuid.is_nil() && b.name() != uuid.to_string() && aliases.is_empty() {
+        aliases.push(uuid.to_string()); // as SPDK lists it where a device has no name of another kind
+    }
+    let mut o = Map::new();
+    let mut put = |key: &str, value: Value| drop(o.insert(key.to_owned(), value));
+    put("name", b.name().into());
+    put("aliases", aliases.into());
+    put("product_name", b.product().into());
+    put("block_size", info.block_size().into());
+    put("num_blocks", info.blocks.into());
+    put("preferred_write_alignment", p.write_alignment.into());
+    put("preferred_write_granularity", p.write_granularity.into());
+    put("optimal_write_size", p.write_size.into());
+    put("preferred_unmap_alignment", p.unmap_alignment.into());
+    put("preferred_unmap_granularity", p.unmap_granularity.into());
+    put("uuid", uuid.to_string().into());
+    put("numa_id", (-1).into());
+    put(
+        "assigned_rate_limits",
+        json!({
+            "rw_ios_per_sec": b.limit(LimitKind::ReadWriteIos),
+            "rw_mbytes_per_sec": b.limit(LimitKind::ReadWriteBytes) / MIB,
+            "r_mbytes_per_sec": b.limit(LimitKind::ReadBytes) / MIB,
+            "w_mbytes_per_sec": b.limit(LimitKind::WriteBytes) / MIB,
+        }),
+    );
+    let claim = b.claimed_by();
+    put("claimed", claim.is_some().into());
+    if let Some((kind, _)) = claim {
+        let name = match kind {
+            ClaimKind::ExclusiveWrite => "exclusive_write",
+            ClaimKind::ReadManyWriteOne => "read_many_write_one",
+            ClaimKind::ReadManyWriteNone => "read_many_write_none",
+            ClaimKind::ReadManyWriteShared { .. } => "read_many_write_shared",
+        };
+        put("claim_type", name.into());
+    }
+    put("zoned", false.into());
+    let has = |op| info.ops.has(op);
+    let writes = !info.read_only;
+    put(
+        "supported_io_types",
+        json!({
+            "read": has(Op::Read), "write": has(Op::Write) && writes, "unmap": has(Op::Unmap) && writes, "flush": has(Op::Flush),
+            "reset": has(Op::Reset), "nvme_admin": false, "nvme_io": false, "nvme_io_md": false, "write_zeroes": has(Op::WriteZeroes),
+            "zcopy": false, "get_zone_info": false, "zone_management": false, "zone_append": false, "compare": has(Op::Compare),
+            "compare_and_write": has(Op::CompareAndWrite), "abort": true, "seek_hole": has(Op::SeekHole), "seek_data": has(Op::SeekData),
+            "copy": has(Op::Copy), "nvme_iov_md": false, "nvme_nssr": false, "write_uncorrectable": false,
+        }),
+    );
+    put("driver_specific", b.driver_specific());
+    Value::Object(o)
+}
