@@ -1,6 +1,6 @@
 //! Serves sessions over a Unix socket, on one reactor's local local.
 //!
-//! Each connection has a task that reads and one that writes, and each call is a task of its own: a call that takes long
+//! Each connection has a task that reads and one that writes, and each call that has to wait is a task of its own: a call that takes long
 //! holds up nobody, a client that reads nothing holds only its own buffers, and one that breaks the protocol ends alone.
 
 use crate::limits::{CONNECTIONS_MAX, READ_BYTES};
@@ -139,7 +139,7 @@ async fn read(local: Local, control: Control, connection: Rc<Connection>, stream
         let mut buffer = vec![0; READ_BYTES];
         let mut client_done = false;
         while !connection.ended.get() {
-            start_calls(&local, &control, &connection);
+            start_calls(&local, &control, &connection).await;
             let (room, over) = {
                 let session = connection.session.borrow();
                 (session.room(), session.idle() && (client_done || session.broken()))
@@ -167,10 +167,15 @@ async fn read(local: Local, control: Control, connection: Rc<Connection>, stream
     connection.output.tell();
 }
 
-fn start_calls(local: &Local, control: &Control, connection: &Rc<Connection>) {
+/// Starts what may run, in the order of the requests: what a call does at once is done before the next one begins, so that
+/// a batch may create a thing and use it. What has to wait becomes a task of its own.
+async fn start_calls(local: &Local, control: &Control, connection: &Rc<Connection>) {
     loop {
         let Some(call) = connection.session.borrow_mut().next_call() else { break };
-        local.spawn(run(control.clone(), Rc::clone(connection), call));
+        let mut call = Box::pin(run(control.clone(), Rc::clone(connection), call));
+        if poll_fn(|cx| Poll::Ready(call.as_mut().poll(cx).is_pending())).await {
+            local.spawn(call);
+        }
     }
     connection.output.tell();
 }

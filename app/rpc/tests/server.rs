@@ -55,6 +55,22 @@ fn calls_states_and_batches() {
 }
 
 #[test]
+fn requests_behind_one_another_begin_in_order() {
+    let server = Server::start(true);
+    let mut client = Client::new(&server);
+    let create = |id| json!({"method": "bdev_malloc_create", "id": id, "params": {"name": "M0", "num_blocks": 8, "block_size": 512}});
+    let find = |id| json!({"method": "bdev_get_bdevs", "id": id, "params": {"name": "M0"}});
+    client.send(&format!("{}{}{}", find(1), create(2), find(3)));
+    let replies = [client.reply(), client.reply(), client.reply()];
+    assert_eq!(replies[0]["error"]["code"], -19);
+    assert_eq!((&replies[1]["id"], &replies[1]["result"]), (&json!(2), &json!("M0")));
+    assert_eq!((&replies[2]["id"], &replies[2]["result"]), (&json!(3), &json!([{"name": "M0"}])));
+    client.send(&json!([create(4), find(5)]).to_string());
+    let batch = client.reply();
+    assert_eq!((&batch[0]["id"], &batch[1]["id"]), (&json!(4), &json!(5)));
+}
+
+#[test]
 fn a_call_that_waits_holds_up_nobody() {
     let server = Server::start(false);
     let mut client = Client::new(&server);
