@@ -111,6 +111,8 @@ proptest! {
         if frame.data_len > 0 {
             prop_assert_eq!(frame.data_offset % to.agreed().recv_alignment(), 0);
         }
+        let head = frame.header.len() + if to.agreed().header_digest { 4 } else { 0 };
+        prop_assert!(wire[head..frame.data_offset].iter().all(|&pad| pad == 0));
         let data = &wire[frame.data_offset..][..frame.data_len as usize];
         prop_assert!(data.iter().enumerate().all(|(at, &b)| b == (at % 251) as u8));
         if frame.data_digest_len > 0 {
