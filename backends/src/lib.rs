@@ -15,8 +15,23 @@ pub mod passthru;
 pub mod shape;
 pub mod uring;
 
+mod host;
+mod units;
+
+pub use host::{Brings, Host};
+
+/// The back ends: one line each.
+const ALL: &[fn(&Host, &mut Brings<'_>)] = &[null::bring, malloc::bring, aio::bring, uring::bring, passthru::bring];
+
+/// Brings the methods and examiners of every back end.
+pub fn bring_all(host: &Host, brings: &mut Brings<'_>) {
+    ALL.iter().for_each(|bring| bring(host, brings));
+}
+
 #[cfg(test)]
 mod model;
+#[cfg(test)]
+mod tests;
 
 #[cfg(test)]
 #[global_allocator]

@@ -4,11 +4,16 @@
 //! queue run in order, in pieces, so that a large one does not hold up the turn. Nothing keeps requests of two reactors that overlap apart;
 //! compare-and-write is the block layer's.
 
+use crate::host::{Brings, Fresh, Host};
 use crate::shape::Shape;
+use crate::units;
 use doorbell_block::{Abort, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token};
+use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_mem::{Backing, Foreign, MemError, Region, Regions};
 use memory::Memory;
+use std::cell::Cell;
 use std::collections::VecDeque;
+use std::rc::Rc;
 use std::sync::Arc;
 
 mod memory;
@@ -180,5 +185,91 @@ impl Queue {
             self.into_first += len >> shift;
         }
         true
+    }
+}
+
+const MODULE: &str = "malloc";
+
+params! {
+    /// Makes a malloc device.
+    struct Create {
+        /// Name of the device; MallocN, counted up, when not given.
+        name: Option<String>,
+        /// Bytes of a block: a power of two, 512 or more.
+        block_size: u32,
+        /// Number of blocks.
+        num_blocks: u64,
+        /// UUID of the device; made at random when not given.
+        uuid: Option<Uuid>,
+        /// Blocks at whose multiples requests are split; 0 for never.
+        optimal_io_boundary: u32 = 0,
+        /// Bytes of metadata with each block; only 0 is supported.
+        md_size: u32 = 0,
+        /// Whether metadata lies in the block; means nothing without it.
+        md_interleave: Option<bool>,
+        /// Type of protection information; only 0 (none) is supported.
+        dif_type: i32 = 0,
+        /// Whether protection information comes first in the metadata; means nothing without it.
+        dif_is_head_of_md: bool = false,
+        /// Bytes of a block on the medium; those of a block when not given.
+        physical_block_size: Option<u32>,
+        /// Format of protection information; means nothing without it.
+        dif_pi_format: u32 = 0,
+        /// NUMA node on which its memory should lie; -1 for any.
+        numa_id: i32 = -1,
+    }
+}
+
+/// The methods of this back end.
+pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
+    let (h, count) = (host.clone(), Rc::new(Cell::new(0)));
+    let create = move |params: Create| {
+        let answer = create(&h, &count, params);
+        async move { answer }
+    };
+    brings.methods.add("bdev_malloc_create", When::Runtime, "Makes a block device in memory. Its contents end with it.", create);
+    brings.delete(host, MODULE, "bdev_malloc_delete", "Deletes a malloc device and what it holds.");
+}
+
+fn create(host: &Host, count: &Cell<u32>, mut params: Create) -> Result<String, RpcError> {
+    units::no_metadata(params.md_size, params.dif_type)?;
+    let block_shift = units::shift(params.block_size)?;
+    let physical_block_bytes = units::physical(params.physical_block_size, params.block_size)?;
+    let numa_node = match params.numa_id {
+        -1 => None,
+        node => Some(u32::try_from(node).map_err(|_| RpcError::invalid_argument().because("numa_id is a node, or -1 for any"))?),
+    };
+    let options = MallocOptions {
+        block_shift,
+        blocks: units::blocks(params.num_blocks, block_shift)?,
+        physical_block_bytes,
+        boundary_blocks: params.optimal_io_boundary,
+        numa_node,
+    };
+    let name = params.name.take().unwrap_or_else(|| next_name(host, count));
+    host.check_free(&name)?;
+    let device = Malloc::new(&host.regions, &options).map_err(|error| RpcError::no_memory().because(error))?;
+    let uuid = host.uuid(params.uuid);
+    (params.name, params.uuid, params.physical_block_size) = (Some(name.clone()), Some(uuid), Some(physical_block_bytes));
+    params.md_interleave = None;
+    let fresh = Fresh {
+        name: &name,
+        uuid,
+        product: "Malloc disk",
+        module: MODULE,
+        driver_specific: serde_json::json!({}),
+        method: "bdev_malloc_create",
+    };
+    host.register(fresh, Arc::new(device), &params)?;
+    Ok(name)
+}
+
+/// The next of Malloc0, Malloc1, ... that is free.
+fn next_name(host: &Host, count: &Cell<u32>) -> String {
+    loop {
+        let name = format!("Malloc{}", count.replace(count.get().wrapping_add(1)));
+        if host.registry.find(&name).is_none() {
+            return name;
+        }
     }
 }

@@ -4,7 +4,9 @@
 //! and the reactor's buffers where they are huge pages. The life of a request and the errors are those of [`file`](crate::file).
 
 use crate::file::{FileDevice, FileError, FileOptions, Flight, UringChoice};
+use crate::host::{Brings, Fresh, Host, Known};
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
+use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_sys::helper::Helpers;
 use doorbell_sys::uring::UringRing;
 use std::io;
@@ -59,4 +61,48 @@ impl BlockDevice for Uring {
     fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
         self.0.open(cx, who, depth)
     }
+}
+
+const MODULE: &str = "uring";
+
+params! {
+    /// Makes a uring device.
+    struct Create {
+        /// The file or block device.
+        filename: String,
+        /// Name of the device.
+        name: String,
+        /// Bytes of a block; what the device or direct I/O wants when not given.
+        block_size: Option<u32>,
+        /// UUID of the device; made at random when not given.
+        uuid: Option<Uuid>,
+    }
+}
+
+/// The methods of this back end.
+pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
+    let known = Known::new();
+    let (h, k) = (host.clone(), known.clone());
+    let create = move |params: Create| {
+        let (h, k) = (h.clone(), k.clone());
+        async move { create(&h, &k, params).await }
+    };
+    brings.methods.add("bdev_uring_create", When::Runtime, "Makes a block device of a file or block device, through io_uring.", create);
+    brings.delete(host, MODULE, "bdev_uring_delete", "Deletes a uring device and lets go of its file.");
+    brings.rescan(host, known, Uring::rescan, [MODULE, "bdev_uring_rescan", "Takes up a new size of a uring device's file."]);
+}
+
+async fn create(host: &Host, known: &Known<Uring>, mut params: Create) -> Result<String, RpcError> {
+    host.check_free(&params.name)?;
+    let options = FileOptions { block_bytes: params.block_size.filter(|bytes| *bytes != 0), ..FileOptions::new(&params.filename) };
+    let opened = host.blocking(move |helpers| Uring::open(&options, Completions::Interrupts, helpers)).await?;
+    let device = Arc::new(opened.map_err(|error| RpcError::errno(error.errno()).because(error))?);
+    let specific = serde_json::json!({ "uring": { "filename": params.filename }});
+    let uuid = host.uuid(params.uuid);
+    params.uuid = Some(uuid);
+    let fresh =
+        Fresh { name: &params.name, uuid, product: "URING bdev", module: MODULE, driver_specific: specific, method: "bdev_uring_create" };
+    host.register(fresh, device.clone(), &params)?;
+    known.add(&params.name, &device);
+    Ok(params.name)
 }
