@@ -1,2 +1,10 @@
-//! The guide, whose examples compile.
+//! The guide's chapters. Each is a page of its own under `chapters/`; their Rust examples are doc tests of this crate, so they compile.
 #![forbid(unsafe_code)]
+
+/// Adding a back end.
+#[doc = include_str!("../chapters/add-a-back-end.md")]
+pub mod add_a_back_end {}
+
+/// Using the block layer as a library.
+#[doc = include_str!("../chapters/library.md")]
+pub mod library {}
