@@ -145,10 +145,10 @@ impl Executor {
         }
     }
 
+    /// Takes in what was spawned, in the order in which it was.
     fn take_in(&mut self) {
-        loop {
-            let future = self.shared.spawned.borrow_mut().pop();
-            let Some(future) = future else { return };
+        let spawned = std::mem::take(&mut *self.shared.spawned.borrow_mut());
+        for future in spawned {
             let n = self.free.pop().unwrap_or_else(|| {
                 self.tasks.push(None);
                 self.tasks.len() - 1

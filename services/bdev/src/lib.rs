@@ -17,9 +17,9 @@ mod shared;
 mod stats;
 
 pub use limits::{Limit, LimitKind};
-pub use rpc::BdevPart;
 pub use registry::{
     Access, Bdev, Change, Claim, ClaimError, ClaimKind, DriverSpecific, Event, Examiner, Handle, NewBdev, OpenFailed, RegisterError,
     Registry, UnregisterError,
 };
+pub use rpc::BdevPart;
 pub use stats::{HISTOGRAM_SHIFT, Histogram, IoStat, OpStat, ResetMode};

@@ -328,7 +328,7 @@ impl ServiceQueue {
             };
             let Some(Some(p)) = self.fan.parents.get_mut(slot as usize) else { return };
             (p.flush, p.left) = (Flush::Sent, 1);
-            child.op = Op::Flush;
+            (child.op, child.lba, child.blocks) = (Op::Flush, 0, 0);
             child.push(CHILD | u64::from(slot) << 32);
             return self.down(cx, child);
         }
