@@ -14,7 +14,7 @@ use crate::test::Context;
 pub(crate) struct Options {
     /// Passed on to the benchmarks; `--help` after `--` lists them
     #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
-    arguments: Vec<String>,
+    pub(crate) arguments: Vec<String>,
 }
 
 const LIMIT: Duration = Duration::from_secs(2 * 3600);

@@ -11,6 +11,8 @@ mod metadata;
 mod shell;
 mod soak;
 mod test;
+#[cfg(test)]
+mod tests;
 mod tidy;
 
 use std::path::{Path, PathBuf};
