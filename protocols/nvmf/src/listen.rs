@@ -1,0 +1,136 @@
+//! Listening sockets: on the first reactor's executor, shared by the subsystems that listen at one address.
+
+use crate::target::{Incoming, Target, TargetError};
+use crate::{Listener as Listens, Snapshot};
+use doorbell_reactor::{Local, Receiver, Sender, oneshot};
+use doorbell_sys::epoll::Interest;
+use doorbell_sys::socket::Listener;
+use std::future::{Future, poll_fn};
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::AsFd;
+use std::pin::pin;
+use std::task::Poll;
+
+/// A socket that listens, and for how many subsystems. Dropping it stops it.
+pub(crate) struct ListenPoint {
+    pub(crate) bound: SocketAddr,
+    users: u32,
+    _stop: Sender<()>,
+}
+
+impl ListenPoint {
+    /// One subsystem less. False when that was the last.
+    pub(crate) fn release(&mut self) -> bool {
+        self.users = self.users.saturating_sub(1);
+        self.users > 0
+    }
+}
+
+/// Connections that wait to be taken.
+const BACKLOG: u16 = 1024;
+/// How long accepting pauses when the process has no descriptors left.
+const PAUSE_NS: u64 = 100_000_000;
+
+impl Target {
+    /// Listens for a subsystem at an address (a number or a name) and port; port 0 takes a free one. Says where. Several subsystems may
+    /// listen at one address. To be called on the first reactor.
+    pub async fn add_listener(&self, local: &Local, nqn: &str, traddr: &str, trsvcid: &str) -> Result<SocketAddr, TargetError> {
+        if self.transport().is_none() {
+            return Err(TargetError::NoTransport);
+        }
+        if self.has_listener(nqn, traddr, trsvcid)? {
+            return Err(TargetError::ListenerExists(format!("{traddr}:{trsvcid}")));
+        }
+        let named = |source| TargetError::Listen { address: format!("{traddr}:{trsvcid}"), source };
+        let wanted = resolve(traddr, trsvcid).await.map_err(named)?;
+        let bound = if self.share(wanted) { wanted } else { self.listen(local, wanted).await.map_err(named)? };
+        let listener = Listens { traddr: traddr.to_string(), trsvcid: trsvcid.to_string(), bound };
+        self.note_listener(nqn, listener)?;
+        Ok(bound)
+    }
+
+    /// One more user of a socket that listens there.
+    fn share(&self, wanted: SocketAddr) -> bool {
+        match self.state().listening.iter_mut().find(|p| p.bound == wanted) {
+            Some(point) => {
+                point.users += 1;
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn listen(&self, local: &Local, wanted: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = Listener::bind(wanted, BACKLOG)?;
+        let bound = listener.local_addr()?;
+        let watched = local.watch(listener.as_fd().try_clone_to_owned()?, Interest::READ).await?;
+        let (stop, stopped) = oneshot();
+        self.state().listening.push(ListenPoint { bound, users: 1, _stop: stop });
+        tracing::info!(%bound, "listening for NVMe/TCP");
+        let (target, local2) = (self.clone(), local.clone());
+        local.spawn(async move { accept(&target, &local2, &listener, &watched, stopped).await });
+        Ok(bound)
+    }
+}
+
+/// The address that a name or number means. Names are looked up on a thread of their own, since that blocks.
+async fn resolve(traddr: &str, trsvcid: &str) -> io::Result<SocketAddr> {
+    let bad_port = || io::Error::new(io::ErrorKind::InvalidInput, "the port must be a number from 0 to 65535");
+    let port: u16 = trsvcid.parse().map_err(|_| bad_port())?;
+    if let Ok(ip) = traddr.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
+        return Ok(SocketAddr::new(ip, port));
+    }
+    let (tx, rx) = oneshot();
+    let name = traddr.to_string();
+    std::thread::Builder::new().name("resolve".to_string()).spawn(move || tx.send((name.as_str(), port).to_socket_addrs().map(|mut all| all.next())))?;
+    let found = rx.await.map_err(io::Error::other)??;
+    found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
+}
+
+/// Takes connections until told to stop.
+async fn accept(target: &Target, local: &Local, listener: &Listener, watched: &doorbell_reactor::AsyncFd, mut stop: Receiver<()>) {
+    loop {
+        let next = watched.retry(|_| listener.accept()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()));
+        let Some(taken) = until(&mut stop, next).await else { return };
+        match taken {
+            Ok((stream, peer)) => welcome(target, stream, peer, &target.snapshot()),
+            Err(error) => {
+                tracing::warn!(%error, "cannot take NVMe/TCP connections for the moment");
+                if until(&mut stop, local.sleep_ns(PAUSE_NS)).await.is_none() {
+                    return;
+                }
+            }
+        }
+    }
+}
+
+/// `next`, unless `stop` comes first.
+async fn until<T>(stop: &mut Receiver<()>, next: impl Future<Output = T>) -> Option<T> {
+    let (mut next, mut stop) = (pin!(next), pin!(stop));
+    poll_fn(|c| {
+        if stop.as_mut().poll(c).is_ready() {
+            return Poll::Ready(None);
+        }
+        next.as_mut().poll(c).map(Some)
+    })
+    .await
+}
+
+fn welcome(target: &Target, stream: doorbell_sys::socket::Stream, peer: SocketAddr, snapshot: &Snapshot) {
+    if !target.admit(snapshot.options.max_connections) {
+        tracing::warn!(%peer, limit = snapshot.options.max_connections, "too many NVMe/TCP connections: this one is closed");
+        return;
+    }
+    let local = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local));
+    let taken = match local {
+        Ok(local) => target.assign(Incoming { stream, local, peer }),
+        Err(error) => {
+            tracing::debug!(%peer, %error, "a connection was gone before it was served");
+            false
+        }
+    };
+    if !taken {
+        target.left();
+    }
+}

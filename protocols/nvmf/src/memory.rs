@@ -1,0 +1,119 @@
+//! A device of ordinary memory that does every operation: for tests, fuzzing and examples. What people serve is `backends`' malloc.
+
+use doorbell_block::{
+    AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache,
+};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A memory device. Clones share their blocks.
+#[derive(Clone)]
+pub struct MemoryDevice {
+    info: Arc<DeviceInfo>,
+    bytes: Arc<Mutex<Vec<u8>>>,
+}
+
+impl MemoryDevice {
+    /// `blocks` blocks of `1 << block_shift` bytes.
+    pub fn new(block_shift: u8, blocks: u64) -> MemoryDevice {
+        let bytes = usize::try_from(blocks << block_shift).unwrap_or(0);
+        let info = DeviceInfo {
+            ops: OpSet::of(&Op::ALL),
+            fua: true,
+            read_after_unmap: ReadAfterUnmap::Zeroes,
+            atomic: AtomicUnits { normal_blocks: 64, power_fail_blocks: 1 },
+            ..DeviceInfo::plain(block_shift, blocks)
+        };
+        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])) }
+    }
+
+    /// The same, saying that completed writes are lost when the power goes.
+    pub fn volatile(self) -> MemoryDevice {
+        let info = DeviceInfo { write_cache: WriteCache::Volatile, ..DeviceInfo::clone(&self.info) };
+        MemoryDevice { info: Arc::new(info), ..self }
+    }
+}
+
+impl BlockDevice for MemoryDevice {
+    fn info(&self) -> Arc<DeviceInfo> {
+        self.info.clone()
+    }
+
+    fn open(&self, _cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
+        Ok(Box::new(MemoryQueue { device: self.clone(), who, taken: Vec::with_capacity(depth as usize) }))
+    }
+}
+
+struct MemoryQueue {
+    device: MemoryDevice,
+    who: Token,
+    taken: Vec<Box<Io>>,
+}
+
+impl BlockQueue for MemoryQueue {
+    fn submit(&mut self, cx: &mut Cx, mut io: Box<Io>) {
+        let mut bytes = self.device.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        io.status = carry_out(&mut io, &mut bytes, self.device.info.block_shift);
+        self.taken.push(io);
+        cx.wake(self.who);
+    }
+
+    fn kick(&mut self, _cx: &mut Cx) {}
+
+    fn poll(&mut self, _cx: &mut Cx, done: &mut Done) {
+        done.append(&mut self.taken);
+    }
+}
+
+/// The bytes of `blocks` from `lba`.
+fn part(bytes: &mut [u8], lba: u64, blocks: u32, shift: u8) -> Option<&mut [u8]> {
+    let from = usize::try_from(lba.checked_mul(1 << shift)?).ok()?;
+    let len = usize::try_from(u64::from(blocks) << shift).ok()?;
+    bytes.get_mut(from..from.checked_add(len)?)
+}
+
+fn carry_out(io: &mut Io, bytes: &mut [u8], shift: u8) -> Status {
+    if u64::from(io.sg.bytes()) < io.op.payload(io.blocks, shift) {
+        return Status::Invalid;
+    }
+    let Some(at) = part(bytes, io.lba, io.blocks, shift) else { return Status::OutOfRange };
+    match io.op {
+        Op::Flush | Op::Reset => Status::Ok,
+        Op::Read => {
+            io.sg.write_at(0, at);
+            Status::Ok
+        }
+        Op::Write => {
+            io.sg.read_at(0, at);
+            Status::Ok
+        }
+        Op::WriteZeroes | Op::Unmap => {
+            at.fill(0);
+            Status::Ok
+        }
+        Op::Compare | Op::CompareAndWrite => {
+            let mut wanted = vec![0; at.len()];
+            io.sg.read_at(0, &mut wanted);
+            if wanted != at {
+                return Status::Miscompare;
+            }
+            if io.op == Op::CompareAndWrite {
+                io.sg.read_at(u32::try_from(wanted.len()).unwrap_or(u32::MAX), at);
+            }
+            Status::Ok
+        }
+        Op::Copy => {
+            let Some(from) = part(bytes, io.source, io.blocks, shift).map(|p| p.to_vec()) else { return Status::OutOfRange };
+            let Some(to) = part(bytes, io.lba, io.blocks, shift) else { return Status::OutOfRange };
+            to.copy_from_slice(&from);
+            Status::Ok
+        }
+        Op::SeekData => {
+            io.result = io.lba;
+            Status::Ok
+        }
+        Op::SeekHole => {
+            io.result = u64::MAX;
+            Status::Ok
+        }
+    }
+}

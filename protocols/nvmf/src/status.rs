@@ -1,0 +1,42 @@
+//! The one table from how a block request ended to what an NVMe host is told.
+//!
+//! Do Not Retry is set exactly where the same command can never succeed: a host that may retry keeps its data.
+
+use doorbell_block::Status as Block;
+use doorbell_wire_nvme::Status;
+
+/// What a host is told.
+pub(crate) const fn nvme(status: Block) -> Status {
+    match status {
+        Block::Ok => Status::SUCCESS,
+        Block::Invalid => Status::INVALID_FIELD.dnr(),
+        Block::OutOfRange => Status::LBA_OUT_OF_RANGE.dnr(),
+        Block::Unsupported => Status::INVALID_OPCODE.dnr(),
+        Block::ReadOnly => Status::WRITE_PROTECTED.dnr(),
+        Block::ReadError => Status::UNRECOVERED_READ,
+        Block::WriteError => Status::WRITE_FAULT,
+        Block::NoSpace => Status::CAPACITY_EXCEEDED,
+        Block::Miscompare => Status::COMPARE_FAILURE.dnr(),
+        Block::Aborted => Status::ABORT_REQUESTED,
+        Block::TimedOut => Status::INTERRUPTED,
+        Block::Gone => Status::NAMESPACE_NOT_READY,
+        Block::Busy => Status::INTERRUPTED,
+        Block::Internal => Status::INTERNAL_ERROR,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn do_not_retry_is_set_where_a_retry_cannot_help() {
+        for status in Block::ALL {
+            let told = nvme(status);
+            assert_eq!(told.is_ok(), status.is_ok(), "{status}");
+            // A device that has gone may come back under the same namespace.
+            let may_retry = status.may_retry() || status.is_ok() || status == Block::Gone;
+            assert_eq!(told.is_dnr(), !may_retry, "{status}");
+        }
+    }
+}

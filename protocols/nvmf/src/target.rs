@@ -1,0 +1,258 @@
+//! The control plane: what an operator changes, and the snapshot that groups read. It locks; nothing on the path of an I/O comes here.
+
+mod edit;
+mod registry;
+mod seat;
+
+pub use edit::TargetError;
+pub(crate) use registry::{Join, JoinError, Registry, Where};
+pub use registry::{Association, ControllerInfo, QueueInfo};
+pub use seat::GroupStats;
+pub(crate) use seat::{Incoming, Seat};
+
+use crate::listen::ListenPoint;
+use crate::{Subsystem, TransportOptions};
+use doorbell_block::{Message, ReactorId};
+use doorbell_reactor::{Gone, Local};
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// What is served, at one moment. Immutable.
+#[derive(Clone)]
+pub struct Snapshot {
+    /// Rises with every change.
+    pub version: u64,
+    /// Rises with every change that a discovery log shows.
+    pub genctr: u64,
+    /// The transport's options.
+    pub options: Arc<TransportOptions>,
+    /// The subsystems, the discovery subsystem first, in the order in which they were made.
+    pub subsystems: Vec<Arc<Subsystem>>,
+    pub(crate) ending: Ending,
+}
+
+/// Is the target on its way out?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    No,
+    /// No new commands; what is in flight ends.
+    Graceful,
+    /// Now.
+    Hard,
+}
+
+impl Snapshot {
+    /// The subsystem of this name.
+    pub fn find(&self, nqn: &str) -> Option<&Arc<Subsystem>> {
+        self.subsystems.iter().find(|s| s.nqn == nqn)
+    }
+
+    pub(crate) fn by_id(&self, id: u64) -> Option<&Arc<Subsystem>> {
+        self.subsystems.iter().find(|s| s.id == id)
+    }
+}
+
+pub(crate) struct State {
+    pub(crate) transport: Option<Arc<TransportOptions>>,
+    pub(crate) subsystems: Vec<Arc<Subsystem>>,
+    pub(crate) listening: Vec<ListenPoint>,
+    genctr: u64,
+    next_id: u64,
+    ending: Ending,
+}
+
+struct Inner {
+    state: Mutex<State>,
+    current: Mutex<Arc<Snapshot>>,
+    version: AtomicU64,
+    seats: Mutex<Vec<Arc<Seat>>>,
+    registry: Registry,
+    connections: AtomicU32,
+    next_seat: AtomicU32,
+}
+
+/// An NVMe-oF target. Clones are the same target.
+#[derive(Clone)]
+pub struct Target(Arc<Inner>);
+
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Default for Target {
+    fn default() -> Self {
+        Target::new()
+    }
+}
+
+impl Target {
+    /// One with a discovery subsystem, no transport and nobody served.
+    pub fn new() -> Target {
+        let state = State {
+            transport: None,
+            subsystems: vec![Arc::new(Subsystem::discovery(0))],
+            listening: Vec::new(),
+            genctr: 1,
+            next_id: 1,
+            ending: Ending::No,
+        };
+        let snapshot = snapshot(&state, 1);
+        Target(Arc::new(Inner {
+            state: Mutex::new(state),
+            current: Mutex::new(Arc::new(snapshot)),
+            version: AtomicU64::new(1),
+            seats: Mutex::default(),
+            registry: Registry::default(),
+            connections: AtomicU32::new(0),
+            next_seat: AtomicU32::new(0),
+        }))
+    }
+
+    /// What is served now.
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        lock(&self.0.current).clone()
+    }
+
+    /// Has the snapshot changed since `version`? One load of a word that is written seldom.
+    #[inline]
+    pub(crate) fn is_newer(&self, version: u64) -> bool {
+        self.0.version.load(Ordering::Acquire) != version
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        lock(&self.0.state)
+    }
+
+    /// Connections in all, on every reactor.
+    pub fn connections(&self) -> u32 {
+        self.0.connections.load(Ordering::Relaxed)
+    }
+
+    /// Counts a connection in, unless there are too many.
+    pub(crate) fn admit(&self, max: u32) -> bool {
+        self.0.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| (n < max).then_some(n + 1)).is_ok()
+    }
+
+    pub(crate) fn left(&self) {
+        self.0.connections.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Publishes what `state` says and wakes every group.
+    pub(crate) fn publish(&self, state: &State) {
+        let version = self.0.version.load(Ordering::Relaxed) + 1;
+        *lock(&self.0.current) = Arc::new(snapshot(state, version));
+        self.0.version.store(version, Ordering::Release);
+        self.wake_groups();
+    }
+
+    fn wake_groups(&self) {
+        for seat in lock(&self.0.seats).iter() {
+            seat.wake();
+        }
+    }
+
+    /// Makes a group on every reactor. To be called once, before the first listener.
+    pub async fn start(&self, local: &Local) -> Result<(), Gone> {
+        for n in 0..local.reactors() {
+            let (target, port) = (self.clone(), local.port(ReactorId(n)));
+            local.visit(ReactorId(n), move |cx| crate::tcp::Group::install(cx, &target, port)).await?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn take_seat(&self, seat: Arc<Seat>) {
+        lock(&self.0.seats).push(seat);
+    }
+
+    pub(crate) fn leave_seat(&self, seat: &Arc<Seat>) {
+        lock(&self.0.seats).retain(|s| !Arc::ptr_eq(s, seat));
+    }
+
+    /// Gives a new connection to the reactor with the fewest, in turn among equals.
+    pub(crate) fn assign(&self, incoming: Incoming) -> bool {
+        let seats = lock(&self.0.seats);
+        if seats.is_empty() {
+            return false;
+        }
+        let first = self.0.next_seat.fetch_add(1, Ordering::Relaxed) as usize;
+        let in_turn = (0..seats.len()).filter_map(|n| seats.get((first + n) % seats.len()));
+        match in_turn.min_by_key(|s| s.load()) {
+            Some(seat) => {
+                seat.give(incoming);
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// How each group stands.
+    pub fn stats(&self) -> Vec<GroupStats> {
+        lock(&self.0.seats).iter().map(|s| s.stats()).collect()
+    }
+
+    /// The controllers of a subsystem.
+    pub fn controllers(&self, nqn: &str) -> Vec<ControllerInfo> {
+        self.0.registry.controllers(nqn)
+    }
+
+    /// The queues of a subsystem's controllers.
+    pub fn queues(&self, nqn: &str) -> Vec<QueueInfo> {
+        self.0.registry.queues(nqn)
+    }
+
+    /// Stops: takes no new connections and commands, lets what is in flight end within `deadline_ns`, then closes what is left.
+    pub async fn stop(&self, local: &Local, deadline_ns: u64) {
+        self.stop_listening();
+        self.end(Ending::Graceful);
+        let deadline = local.now().after(deadline_ns);
+        while self.connections() > 0 && local.now() < deadline {
+            local.sleep_ns(2_000_000).await;
+        }
+        self.end(Ending::Hard);
+        // A group goes in its next turn; a reactor that does not turn would be the operator's second signal.
+        let deadline = local.now().after(1_000_000_000);
+        while !lock(&self.0.seats).is_empty() && local.now() < deadline {
+            self.wake_groups();
+            local.sleep_ns(1_000_000).await;
+        }
+    }
+
+    fn end(&self, how: Ending) {
+        let mut state = self.state();
+        state.ending = how;
+        self.publish(&state);
+    }
+}
+
+impl State {
+    pub(crate) fn id(&mut self) -> u64 {
+        self.next_id += 1;
+        self.next_id - 1
+    }
+
+    pub(crate) fn touch_discovery(&mut self) {
+        self.genctr += 1;
+    }
+}
+
+fn snapshot(state: &State, version: u64) -> Snapshot {
+    Snapshot {
+        version,
+        genctr: state.genctr,
+        options: state.transport.clone().unwrap_or_default(),
+        subsystems: state.subsystems.clone(),
+        ending: state.ending,
+    }
+}
+
+/// Tells a token of a reactor to look at what it shares.
+pub(crate) fn wake(cx: &mut doorbell_block::Cx, at: Where) {
+    cx.send(at.reactor, Message::Wake(at.token));
+}
+
+#[cfg(test)]
+mod tests;

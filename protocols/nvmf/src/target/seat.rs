@@ -1,0 +1,99 @@
+//! A group's place in the target: where new connections are left for it, and what it counts.
+
+use super::lock;
+use doorbell_block::{Message, Port, ReactorId, Token};
+use doorbell_sys::socket::Stream;
+use std::net::SocketAddr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+/// A connection on its way to its group.
+pub(crate) struct Incoming {
+    pub(crate) stream: Stream,
+    pub(crate) local: SocketAddr,
+    pub(crate) peer: SocketAddr,
+}
+
+/// Counters of a group. One thread writes them, without read-modify-write; anybody may look.
+#[derive(Default)]
+pub(crate) struct Counters {
+    pub(crate) admin_queues: AtomicU32,
+    pub(crate) io_queues: AtomicU32,
+    pub(crate) admin_queues_ever: AtomicU64,
+    pub(crate) io_queues_ever: AtomicU64,
+    pub(crate) completed: AtomicU64,
+    pub(crate) waits: AtomicU64,
+}
+
+/// How a group stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct GroupStats {
+    /// Its reactor.
+    pub reactor: u32,
+    /// Admin queues now.
+    pub admin_queues: u32,
+    /// I/O queues now.
+    pub io_queues: u32,
+    /// Admin queues ever.
+    pub admin_queues_ever: u64,
+    /// I/O queues ever.
+    pub io_queues_ever: u64,
+    /// I/O commands answered.
+    pub completed: u64,
+    /// How often a connection waited for boxes or buffers.
+    pub waits: u64,
+}
+
+/// A group's place.
+pub(crate) struct Seat {
+    pub(crate) reactor: ReactorId,
+    pub(crate) token: Token,
+    port: Option<Port>,
+    incoming: Mutex<Vec<Incoming>>,
+    connections: AtomicU32,
+    pub(crate) counters: Counters,
+}
+
+impl Seat {
+    pub(crate) fn new(reactor: ReactorId, token: Token, port: Option<Port>) -> Seat {
+        Seat { reactor, token, port, incoming: Mutex::default(), connections: AtomicU32::new(0), counters: Counters::default() }
+    }
+
+    /// Makes its group look. When its inbox is full it is running, and looks at the version by itself.
+    pub(crate) fn wake(&self) {
+        if let Some(port) = &self.port {
+            let _ = port.send(Message::Wake(self.token));
+        }
+    }
+
+    pub(crate) fn give(&self, incoming: Incoming) {
+        lock(&self.incoming).push(incoming);
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.wake();
+    }
+
+    pub(crate) fn take(&self) -> Vec<Incoming> {
+        std::mem::take(&mut *lock(&self.incoming))
+    }
+
+    pub(crate) fn one_left(&self) {
+        let _ = self.connections.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1));
+    }
+
+    pub(crate) fn load(&self) -> u32 {
+        self.connections.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn stats(&self) -> GroupStats {
+        let c = &self.counters;
+        GroupStats {
+            reactor: self.reactor.0,
+            admin_queues: c.admin_queues.load(Ordering::Relaxed),
+            io_queues: c.io_queues.load(Ordering::Relaxed),
+            admin_queues_ever: c.admin_queues_ever.load(Ordering::Relaxed),
+            io_queues_ever: c.io_queues_ever.load(Ordering::Relaxed),
+            completed: c.completed.load(Ordering::Relaxed),
+            waits: c.waits.load(Ordering::Relaxed),
+        }
+    }
+}

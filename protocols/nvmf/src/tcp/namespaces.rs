@@ -1,0 +1,267 @@
+//! The block queues of a group: one for each namespace that its connections reach, with a token of its own, so that only queues that have
+//! something are polled.
+
+use crate::io::Facts;
+use crate::{Snapshot, Subsystem};
+use doorbell_block::{Abort, BlockQueue, ConsumerId, Cx, Done, Io, IoId, Token};
+use std::sync::Arc;
+
+/// A block queue.
+struct Queue {
+    /// Of which namespace.
+    namespace: u64,
+    name: String,
+    facts: Facts,
+    token: Token,
+    queue: Box<dyn BlockQueue>,
+    outstanding: u32,
+    /// Something was submitted since the last kick.
+    unkicked: bool,
+    /// Its namespace is gone: it is dropped once the last box is back.
+    leaving: bool,
+}
+
+/// What a namespace id means to a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Its queue.
+    Queue(u32),
+    /// There is such a namespace, but its device gave no queue.
+    Broken,
+    /// There is none.
+    Nothing,
+}
+
+/// A subsystem that connections of this group reach.
+struct Attached {
+    subsystem: u64,
+    users: u32,
+    /// By namespace id.
+    found: Vec<Found>,
+}
+
+/// What a token of a queue found when it ran.
+#[derive(Default)]
+pub(super) struct Namespaces {
+    queues: Vec<Option<Queue>>,
+    attached: Vec<Option<Attached>>,
+    unkicked: Vec<u32>,
+    /// Tokens made and given back since the group last looked.
+    pub(super) made: Vec<(Token, u32)>,
+}
+
+impl Namespaces {
+    /// Reaches a subsystem; `None` when it is gone.
+    pub(super) fn attach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, subsystem: u64) -> Option<u32> {
+        let view = snapshot.by_id(subsystem)?;
+        let known = self.attached.iter().position(|a| a.as_ref().is_some_and(|a| a.subsystem == subsystem));
+        let at = match known.or_else(|| self.attached.iter().position(Option::is_none)) {
+            Some(at) => at,
+            None => {
+                self.attached.push(None);
+                self.attached.len() - 1
+            }
+        };
+        let slot = self.attached.get_mut(at)?;
+        let a = slot.get_or_insert_with(|| Attached { subsystem, users: 0, found: Vec::new() });
+        a.users += 1;
+        if known.is_none() {
+            self.refresh_one(cx, me, snapshot, at, Some(view));
+        }
+        u32::try_from(at).ok()
+    }
+
+    /// One user less.
+    pub(super) fn detach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, at: u32) {
+        let at = at as usize;
+        let Some(Some(a)) = self.attached.get_mut(at) else { return };
+        a.users = a.users.saturating_sub(1);
+        if a.users == 0 {
+            self.refresh_one(cx, me, snapshot, at, None);
+            if let Some(slot) = self.attached.get_mut(at) {
+                *slot = None;
+            }
+        }
+    }
+
+    /// A new snapshot: opens, changes and drops what it says.
+    pub(super) fn refresh(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
+        for at in 0..self.attached.len() {
+            let Some(Some(a)) = self.attached.get(at) else { continue };
+            let view = snapshot.by_id(a.subsystem);
+            self.refresh_one(cx, me, snapshot, at, view);
+        }
+    }
+
+    fn refresh_one(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, at: usize, view: Option<&Arc<Subsystem>>) {
+        let old = match self.attached.get_mut(at) {
+            Some(Some(a)) => std::mem::take(&mut a.found),
+            _ => return,
+        };
+        let longest = snapshot.options.max_io_bytes;
+        let len = view.and_then(|v| v.namespaces.keys().next_back()).map_or(0, |n| *n as usize + 1);
+        let mut found = vec![Found::Nothing; len];
+        let mut kept = Vec::new();
+        for n in view.iter().flat_map(|v| v.namespaces.values()) {
+            let facts = Facts::new(&n.info, n.is_read_only(), longest);
+            let same = |q: &Option<Queue>| q.as_ref().is_some_and(|q| q.namespace == n.id && !q.leaving);
+            let now = match self.queues.iter().position(same) {
+                Some(at) => {
+                    if let Some(Some(q)) = self.queues.get_mut(at) {
+                        q.facts = facts;
+                    }
+                    kept.push(at);
+                    u32::try_from(at).map_or(Found::Broken, Found::Queue)
+                }
+                None => self.open(cx, me, n, facts, snapshot.options.max_queue_depth.into()),
+            };
+            if let Some(slot) = found.get_mut(n.nsid as usize) {
+                *slot = now;
+            }
+        }
+        for gone in old {
+            if let Found::Queue(q) = gone
+                && !kept.contains(&(q as usize))
+            {
+                self.leave(cx, q);
+            }
+        }
+        if let Some(Some(a)) = self.attached.get_mut(at) {
+            a.found = found;
+        }
+    }
+
+    fn open(&mut self, cx: &mut Cx, me: ConsumerId, n: &crate::Namespace, facts: Facts, depth: u32) -> Found {
+        let token = cx.token(me);
+        match n.device.open(cx, token, depth) {
+            Ok(queue) => {
+                let made = Queue {
+                    namespace: n.id,
+                    name: n.name.clone(),
+                    facts,
+                    token,
+                    queue,
+                    outstanding: 0,
+                    unkicked: false,
+                    leaving: false,
+                };
+                let at = match self.queues.iter().position(Option::is_none) {
+                    Some(at) => at,
+                    None => {
+                        self.queues.push(None);
+                        self.queues.len() - 1
+                    }
+                };
+                let Ok(index) = u32::try_from(at) else { return Found::Broken };
+                if let Some(slot) = self.queues.get_mut(at) {
+                    *slot = Some(made);
+                }
+                self.made.push((token, index));
+                Found::Queue(index)
+            }
+            Err(error) => {
+                cx.free_token(token);
+                tracing::error!(device = %n.name, nsid = n.nsid, %error, "a namespace cannot be served on this reactor");
+                Found::Broken
+            }
+        }
+    }
+
+    /// Its namespace is gone.
+    fn leave(&mut self, cx: &mut Cx, at: u32) {
+        if let Some(Some(q)) = self.queues.get_mut(at as usize) {
+            q.leaving = true;
+        }
+        self.drop_idle(cx, at);
+    }
+
+    fn drop_idle(&mut self, cx: &mut Cx, at: u32) {
+        if let Some(slot) = self.queues.get_mut(at as usize)
+            && let Some(q) = slot.take_if(|q| q.leaving && q.outstanding == 0)
+        {
+            tracing::debug!(device = %q.name, "a namespace's queue is closed");
+            cx.free_token(q.token);
+        }
+    }
+
+    /// What a namespace id means in an attached subsystem.
+    #[inline]
+    pub(super) fn find(&self, attached: u32, nsid: u32) -> Found {
+        match self.attached.get(attached as usize) {
+            Some(Some(a)) => a.found.get(nsid as usize).copied().unwrap_or(Found::Nothing),
+            _ => Found::Nothing,
+        }
+    }
+
+    /// The first queue of an attached subsystem whose namespace id is above `after`.
+    pub(super) fn next_queue(&self, attached: u32, after: u32) -> Option<(u32, u32)> {
+        let Some(Some(a)) = self.attached.get(attached as usize) else { return None };
+        let rest = a.found.iter().enumerate().skip(after as usize + 1);
+        rest.filter_map(|(nsid, f)| match f {
+            Found::Queue(q) => Some((u32::try_from(nsid).ok()?, *q)),
+            _ => None,
+        })
+        .next()
+    }
+
+    #[inline]
+    pub(super) fn facts(&self, at: u32) -> Option<&Facts> {
+        self.queues.get(at as usize)?.as_ref().map(|q| &q.facts)
+    }
+
+    /// Submits; the kick comes at the end of the run.
+    #[inline]
+    pub(super) fn submit(&mut self, cx: &mut Cx, at: u32, io: Box<Io>) -> Result<(), Box<Io>> {
+        let Some(Some(q)) = self.queues.get_mut(at as usize) else { return Err(io) };
+        q.queue.submit(cx, io);
+        q.outstanding += 1;
+        if !q.unkicked {
+            q.unkicked = true;
+            self.unkicked.push(at);
+        }
+        Ok(())
+    }
+
+    /// One kick for everything submitted since.
+    #[inline]
+    pub(super) fn kick(&mut self, cx: &mut Cx) {
+        while let Some(at) = self.unkicked.pop() {
+            if let Some(Some(q)) = self.queues.get_mut(at as usize) {
+                q.unkicked = false;
+                q.queue.kick(cx);
+            }
+        }
+    }
+
+    /// Polls the queue whose token ran.
+    #[inline]
+    pub(super) fn poll(&mut self, cx: &mut Cx, at: u32, done: &mut Done) {
+        let Some(Some(q)) = self.queues.get_mut(at as usize) else { return };
+        let before = done.len();
+        q.queue.poll(cx, done);
+        let back = u32::try_from(done.len() - before).unwrap_or(u32::MAX);
+        q.outstanding = q.outstanding.saturating_sub(back);
+        if q.leaving {
+            self.drop_idle(cx, at);
+        }
+    }
+
+    /// Asks for one box back.
+    pub(super) fn abort(&mut self, cx: &mut Cx, at: u32, id: IoId) {
+        if let Some(Some(q)) = self.queues.get_mut(at as usize) {
+            q.queue.abort(cx, Abort::One(id));
+        }
+    }
+
+    /// The group goes: what is still outstanding is left to the reactor.
+    pub(super) fn retire_all(&mut self, cx: &mut Cx) {
+        self.attached.clear();
+        for q in self.queues.drain(..).flatten() {
+            if q.outstanding == 0 {
+                cx.free_token(q.token);
+            } else {
+                cx.retire(q.token, q.outstanding, q.queue);
+            }
+        }
+    }
+}

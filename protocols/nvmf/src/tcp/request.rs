@@ -1,0 +1,135 @@
+//! The commands of a connection: a table by slot. A slot is the transfer tag of its command, so that data finds it without a search.
+
+use crate::io::Plan;
+use crate::target::Where;
+use doorbell_block::{Io, IoId};
+use doorbell_mem::SgList;
+use doorbell_wire_nvme::Sqe;
+use doorbell_wire_nvme_tcp::H2cTransfer;
+
+/// How far a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) enum Step {
+    /// The slot is free.
+    #[default]
+    Free,
+    /// Its in-capsule data is coming.
+    InCapsule,
+    /// Its data has not been asked for: no buffer yet.
+    Unasked,
+    /// Its data has been asked for.
+    Asked,
+    /// Its data is there; it is the first of a fused pair and waits for the second, or the second and waits for the first's data.
+    Paired,
+    /// Its box is at the namespace's queue.
+    AtDevice,
+    /// An admin command that is answered later.
+    Held,
+}
+
+/// A command.
+pub(super) struct Request {
+    pub(super) step: Step,
+    pub(super) sqe: Sqe,
+    pub(super) plan: Plan,
+    /// Bytes that the host sends: those of the data pointer.
+    pub(super) len: u32,
+    /// Its box, while it is here.
+    pub(super) io: Option<Box<Io>>,
+    /// Its box, wherever that is.
+    pub(super) id: Option<IoId>,
+    /// The data of a command with ranges, while its box goes back and forth.
+    pub(super) ranges: SgList,
+    /// Ranges done, or the namespace flushed last.
+    pub(super) next: u32,
+    /// Blocks copied.
+    pub(super) copied: u64,
+    /// Index of its queue among the group's.
+    pub(super) queue: u32,
+    pub(super) transfer: Option<H2cTransfer>,
+    /// The other half of a fused pair.
+    pub(super) partner: Option<u16>,
+    /// An Abort command that waits for its end: the admin connection and the slot there.
+    pub(super) aborter: Option<(Where, u16)>,
+}
+
+impl Request {
+    fn new() -> Request {
+        Request {
+            step: Step::Free,
+            sqe: Sqe::default(),
+            plan: Plan::NOTHING,
+            len: 0,
+            io: None,
+            id: None,
+            ranges: SgList::default(),
+            next: 0,
+            copied: 0,
+            queue: 0,
+            transfer: None,
+            partner: None,
+            aborter: None,
+        }
+    }
+}
+
+/// The table.
+pub(super) struct Requests {
+    all: Vec<Request>,
+    free: Vec<u16>,
+}
+
+impl Requests {
+    pub(super) fn new(depth: u16) -> Requests {
+        Requests { all: (0..depth).map(|_| Request::new()).collect(), free: (0..depth).rev().collect() }
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Commands that are under way.
+    pub(super) fn active(&self) -> usize {
+        self.all.len() - self.free.len()
+    }
+
+    #[inline]
+    pub(super) fn get(&mut self, slot: u16) -> Option<&mut Request> {
+        self.all.get_mut(usize::from(slot)).filter(|r| r.step != Step::Free)
+    }
+
+    /// Takes a slot for a command.
+    #[inline]
+    pub(super) fn take(&mut self, sqe: &Sqe) -> Option<u16> {
+        let slot = self.free.pop()?;
+        let r = self.all.get_mut(usize::from(slot))?;
+        r.sqe = *sqe;
+        r.step = Step::Held;
+        r.plan = Plan::NOTHING;
+        (r.partner, r.aborter, r.transfer, r.id) = (None, None, None, None);
+        (r.len, r.next, r.copied) = (0, 0, 0);
+        Some(slot)
+    }
+
+    /// Frees it.
+    #[inline]
+    pub(super) fn give_back(&mut self, slot: u16) {
+        if let Some(r) = self.get(slot) {
+            r.step = Step::Free;
+            if !r.ranges.segs().is_empty() {
+                r.ranges.clear();
+            }
+            self.free.push(slot);
+        }
+    }
+
+    /// The command with this identifier.
+    pub(super) fn find(&self, cid: u16) -> Option<u16> {
+        let at = self.all.iter().position(|r| r.step != Step::Free && r.sqe.cid.get() == cid)?;
+        u16::try_from(at).ok()
+    }
+
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request> {
+        self.all.iter_mut()
+    }
+}

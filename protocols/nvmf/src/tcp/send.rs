@@ -1,0 +1,161 @@
+//! What a connection has to say: headers in one buffer, payload in place behind them.
+//!
+//! Invariant: `cuts` are in rising order of `at`, which is not before `sent`. The bytes to send are the headers with each cut's payload
+//! put in at its place.
+
+use super::wire::Wire;
+use doorbell_block::{Cx, Io};
+use doorbell_sys::socket::{SendPart, Sent};
+use std::collections::VecDeque;
+use std::io;
+
+/// Payload that goes between two headers.
+struct Cut {
+    at: usize,
+    io: Box<Io>,
+    len: u32,
+    sent: u32,
+}
+
+#[derive(Default)]
+pub(super) struct Sending {
+    heads: Vec<u8>,
+    sent: usize,
+    cuts: VecDeque<Cut>,
+    /// The socket is full: it will say when it is not.
+    full: bool,
+}
+
+/// Parts of one system call.
+const PARTS: usize = 64;
+/// Headers that are not sent yet, in bytes: beyond it nothing more is received.
+const BACKLOG: usize = 32 << 10;
+/// Headers that are sent, in bytes: beyond it their room is used again although the buffer has not run empty.
+const STALE: usize = 64 << 10;
+
+impl Sending {
+    pub(super) fn is_empty(&self) -> bool {
+        self.sent == self.heads.len() && self.cuts.is_empty()
+    }
+
+    /// Does the peer read too little of what it gets? A host holds no more payload than it has commands: `depth`.
+    #[inline]
+    pub(super) fn is_backlogged(&self, depth: usize) -> bool {
+        self.full && (self.heads.len() - self.sent > BACKLOG || self.cuts.len() >= depth)
+    }
+
+    pub(super) fn room_again(&mut self) {
+        self.full = false;
+    }
+
+    /// Appends a header of at most `room` bytes that `write` fills in. False when it cannot be written, which no header of ours meets.
+    #[inline]
+    pub(super) fn head(&mut self, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        let start = self.heads.len();
+        self.heads.resize(start + room, 0);
+        let written = self.heads.get_mut(start..).and_then(write);
+        self.heads.truncate(start + written.unwrap_or(0));
+        written.is_some()
+    }
+
+    /// Appends the first `len` bytes of a box's payload; the box comes back to the pool once they are sent.
+    #[inline]
+    pub(super) fn payload(&mut self, io: Box<Io>, len: u32) {
+        self.cuts.push_back(Cut { at: self.heads.len(), io, len, sent: 0 });
+    }
+
+    pub(super) fn bytes(&mut self, bytes: &[u8]) {
+        self.heads.extend_from_slice(bytes);
+    }
+
+    /// Sends what it can in one call. False when the connection is lost.
+    pub(super) fn flush(&mut self, cx: &mut Cx, wire: &mut dyn Wire) -> io::Result<bool> {
+        if self.full || self.is_empty() {
+            return Ok(true);
+        }
+        let mut parts = [SendPart::Bytes(&[]); PARTS];
+        let (count, bytes) = gather(&self.heads, self.sent, &self.cuts, &mut parts);
+        match wire.send(parts.get(..count).unwrap_or_default())? {
+            Sent::Bytes(taken) => {
+                self.full = taken < bytes;
+                self.advance(cx, taken);
+                Ok(true)
+            }
+            Sent::WouldBlock => {
+                self.full = true;
+                Ok(true)
+            }
+            Sent::Closed(_) => Ok(false),
+        }
+    }
+
+    /// Is there more that could go at once?
+    pub(super) fn has_more(&self) -> bool {
+        !self.full && !self.is_empty()
+    }
+
+    fn advance(&mut self, cx: &mut Cx, taken: usize) {
+        self.take(cx, taken);
+        if self.sent == self.heads.len() && self.cuts.is_empty() {
+            self.heads.clear();
+            self.sent = 0;
+        } else if self.sent > STALE {
+            self.heads.drain(..self.sent);
+            self.cuts.iter_mut().for_each(|cut| cut.at -= self.sent);
+            self.sent = 0;
+        }
+    }
+
+    fn take(&mut self, cx: &mut Cx, mut taken: usize) {
+        while let Some(cut) = self.cuts.front_mut() {
+            let head = taken.min(cut.at - self.sent);
+            (self.sent, taken) = (self.sent + head, taken - head);
+            let left = cut.len - cut.sent;
+            let n = u32::try_from(taken).unwrap_or(u32::MAX).min(left);
+            if self.sent < cut.at || n < left {
+                cut.sent += n;
+                return;
+            }
+            taken -= n as usize;
+            if let Some(cut) = self.cuts.pop_front() {
+                cx.put_io(cut.io);
+            }
+        }
+        self.sent += taken;
+    }
+
+    /// Gives every box back.
+    pub(super) fn drop_all(&mut self, cx: &mut Cx) {
+        for cut in self.cuts.drain(..) {
+            cx.put_io(cut.io);
+        }
+        self.heads.clear();
+        self.sent = 0;
+    }
+}
+
+fn gather<'a>(heads: &'a [u8], sent: usize, cuts: &'a VecDeque<Cut>, parts: &mut [SendPart<'a>; PARTS]) -> (usize, usize) {
+    let mut slots = parts.iter_mut();
+    let (mut count, mut bytes, mut at) = (0, 0, sent);
+    let mut put = |part: SendPart<'a>| {
+        if part.is_empty() {
+            return true;
+        }
+        let Some(slot) = slots.next() else { return false };
+        (count, bytes) = (count + 1, bytes + part.len());
+        *slot = part;
+        true
+    };
+    for cut in cuts {
+        let head = heads.get(at..cut.at).unwrap_or_default();
+        if !put(SendPart::Bytes(head)) || !put(SendPart::Segs(&cut.io.sg, cut.sent, cut.len - cut.sent)) {
+            return (count, bytes);
+        }
+        at = cut.at;
+    }
+    put(SendPart::Bytes(heads.get(at..).unwrap_or_default()));
+    (count, bytes)
+}
+
+#[cfg(test)]
+mod tests;
