@@ -179,7 +179,7 @@ impl Connection {
 
     /// One of its wakes came.
     pub(super) fn run(&mut self, cx: &mut Cx, shared: &mut Shared, scratch: &mut [u8]) {
-        let events = cx.events(self.token);
+        let events = self.wire.events(cx, self.token);
         if events.any(Events::WRITABLE) {
             self.tx.room_again();
         }

@@ -1,6 +1,6 @@
 //! The socket as the engine sees it, so that a test or a simulation may be one.
 
-use doorbell_block::{Cx, Token};
+use doorbell_block::{Cx, Events, Token};
 use doorbell_mem::SgList;
 use doorbell_sys::epoll::Interest;
 use doorbell_sys::socket::{Recv, SendPart, Sent, Stream};
@@ -27,6 +27,12 @@ pub trait Wire {
 
     /// No longer.
     fn unwatch(&mut self, cx: &mut Cx);
+
+    /// What has become possible since this was last asked.
+    #[inline]
+    fn events(&mut self, cx: &mut Cx, who: Token) -> Events {
+        cx.events(who)
+    }
 }
 
 impl Wire for Stream {
