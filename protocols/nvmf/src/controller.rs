@@ -43,17 +43,11 @@ pub(crate) struct Env<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
     /// It is answered; data for the host is in the page given.
-    Done {
-        status: Status,
-        result: u64,
-    },
+    Done { status: Status, result: u64 },
     /// It stays: an asynchronous event request.
     Held,
     /// Another command is to be found and aborted first.
-    Abort {
-        sqid: u16,
-        cid: Cid,
-    },
+    Abort { sqid: u16, cid: Cid },
 }
 
 pub(crate) const fn ok(result: u64) -> Reply {

@@ -5,9 +5,9 @@
 mod host;
 mod world;
 
+pub(crate) use host::Host;
 #[cfg(test)]
 pub(crate) use host::{Answer, HOST_NQN};
-pub(crate) use host::Host;
 #[cfg(test)]
 pub(crate) use world::NQN;
 pub(crate) use world::World;

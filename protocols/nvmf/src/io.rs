@@ -31,13 +31,9 @@ pub(crate) enum Shape {
     /// A read whose data nobody wants.
     Verify,
     /// One request for each range of a Dataset Management.
-    Unmaps {
-        ranges: u16,
-    },
+    Unmaps { ranges: u16 },
     /// One request for each source range of a Copy.
-    Copies {
-        ranges: u16,
-    },
+    Copies { ranges: u16 },
     /// A flush of every namespace.
     FlushAll,
     /// Nothing: hints that are not used.
@@ -69,16 +65,8 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// One that asks for nothing.
-    pub(crate) const NOTHING: Plan = Plan {
-        op: Op::Read,
-        flags: Flags::NONE,
-        lba: 0,
-        blocks: 0,
-        shape: Shape::Nothing,
-        way: Way::None,
-        bytes: 0,
-        loose: false,
-    };
+    pub(crate) const NOTHING: Plan =
+        Plan { op: Op::Read, flags: Flags::NONE, lba: 0, blocks: 0, shape: Shape::Nothing, way: Way::None, bytes: 0, loose: false };
 }
 
 /// A flush of all namespaces, which belongs to none.

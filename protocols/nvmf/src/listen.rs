@@ -83,7 +83,9 @@ async fn resolve(traddr: &str, trsvcid: &str) -> io::Result<SocketAddr> {
     }
     let (tx, rx) = oneshot();
     let name = traddr.to_string();
-    std::thread::Builder::new().name("resolve".to_string()).spawn(move || tx.send((name.as_str(), port).to_socket_addrs().map(|mut all| all.next())))?;
+    std::thread::Builder::new()
+        .name("resolve".to_string())
+        .spawn(move || tx.send((name.as_str(), port).to_socket_addrs().map(|mut all| all.next())))?;
     let found = rx.await.map_err(io::Error::other)??;
     found.ok_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address"))
 }

@@ -138,12 +138,7 @@ pub struct Subsystem {
 
 impl Subsystem {
     pub(crate) fn discovery(id: u64) -> Subsystem {
-        Subsystem {
-            id,
-            kind: Kind::Discovery,
-            allow_any_host: true,
-            ..Subsystem::nvm(id, NewSubsystem::new(DISCOVERY_NQN))
-        }
+        Subsystem { id, kind: Kind::Discovery, allow_any_host: true, ..Subsystem::nvm(id, NewSubsystem::new(DISCOVERY_NQN)) }
     }
 
     pub(crate) fn nvm(id: u64, new: NewSubsystem) -> Subsystem {

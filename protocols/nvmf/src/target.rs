@@ -5,8 +5,8 @@ mod registry;
 mod seat;
 
 pub use edit::TargetError;
-pub(crate) use registry::{Join, JoinError, Registry, Where};
 pub use registry::{Association, ControllerInfo, QueueInfo};
+pub(crate) use registry::{Join, JoinError, Registry, Where};
 pub use seat::GroupStats;
 pub(crate) use seat::{Incoming, Seat};
 

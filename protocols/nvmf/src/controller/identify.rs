@@ -181,4 +181,3 @@ pub(super) fn put<T: Wire>(page: &mut Vec<u8>, value: &T) -> Result<(), Status> 
     page.extend_from_slice(bytes(value));
     Ok(())
 }
-

@@ -3,8 +3,10 @@
 use super::identify::zero_based;
 use crate::Namespace;
 use doorbell_block::{AtomicUnits, Op, ReadAfterUnmap};
-use doorbell_wire_nvme::identify::{self, DlFeat, IndependentNamespace, LbaFormat, NamespaceId, NamespaceIdsWriter, Nmic, NsAttr, NsFeat, NsStat};
 use doorbell_wire_nvme::identify::NvmNamespace;
+use doorbell_wire_nvme::identify::{
+    self, DlFeat, IndependentNamespace, LbaFormat, NamespaceId, NamespaceIdsWriter, Nmic, NsAttr, NsFeat, NsStat,
+};
 use doorbell_wire_nvme::{Csi, PAGE_LEN, U16, U32, U64, U128};
 
 /// Source ranges of one Copy at most.

@@ -3,7 +3,7 @@
 use super::{State, Target};
 use crate::subsystem::{Kind, check};
 use crate::{BadOption, Listener, Namespace, NewNamespace, NewSubsystem, Subsystem, TransportOptions};
-use doorbell_wire_nvme::{NqnField, Nqn};
+use doorbell_wire_nvme::{Nqn, NqnField};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -151,7 +151,11 @@ impl Target {
             };
             let info = new.device.info();
             if !(9..=16).contains(&info.block_shift) {
-                return Err(TargetError::Invalid(format!("{} has blocks of {} bytes: 512 to 65536 can be served", new.name, info.block_size())));
+                return Err(TargetError::Invalid(format!(
+                    "{} has blocks of {} bytes: 512 to 65536 can be served",
+                    new.name,
+                    info.block_size()
+                )));
             }
             let (device, name, uuid) = (new.device, new.name, new.uuid);
             let (nguid, eui64, read_only) = (new.nguid, new.eui64, new.read_only);

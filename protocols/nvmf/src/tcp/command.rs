@@ -7,7 +7,7 @@ use super::request::Step;
 use crate::io::{self, Plan, Shape, Way};
 use doorbell_block::{Cx, Io, Op};
 use doorbell_wire_nvme::{FabricsType, Fuse, Psdt, Sgl, Sqe, Status};
-use doorbell_wire_nvme_tcp::{Fault, HEADER_ROOM, H2cTransfer, R2t};
+use doorbell_wire_nvme_tcp::{Fault, H2cTransfer, HEADER_ROOM, R2t};
 
 /// Where a command's data is, by its data pointer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,10 +79,11 @@ impl Connection {
         };
         if matches!(taken, Taken::Later) {
             self.requests.give_back(slot);
-            shared.seat.counters.waits.store(
-                shared.seat.counters.waits.load(std::sync::atomic::Ordering::Relaxed) + 1,
-                std::sync::atomic::Ordering::Relaxed,
-            );
+            shared
+                .seat
+                .counters
+                .waits
+                .store(shared.seat.counters.waits.load(std::sync::atomic::Ordering::Relaxed) + 1, std::sync::atomic::Ordering::Relaxed);
             cx.wait(self.token);
         }
         taken
@@ -103,7 +104,11 @@ impl Connection {
             _ => return self.examine_admin(shared, sqe, pointer),
         };
         if io::is_flush_all(sqe) {
-            return if pointer == Pointer::None { Ok(Asked { plan: io::FLUSH_ALL, queue: 0, pointer }) } else { Err(Status::INVALID_FIELD.dnr()) };
+            return if pointer == Pointer::None {
+                Ok(Asked { plan: io::FLUSH_ALL, queue: 0, pointer })
+            } else {
+                Err(Status::INVALID_FIELD.dnr())
+            };
         }
         let queue = match shared.namespaces.find(attached, sqe.nsid()) {
             Found::Queue(queue) => queue,

@@ -135,16 +135,8 @@ impl Namespaces {
         let token = cx.token(me);
         match n.device.open(cx, token, depth) {
             Ok(queue) => {
-                let made = Queue {
-                    namespace: n.id,
-                    name: n.name.clone(),
-                    facts,
-                    token,
-                    queue,
-                    outstanding: 0,
-                    unkicked: false,
-                    leaving: false,
-                };
+                let made =
+                    Queue { namespace: n.id, name: n.name.clone(), facts, token, queue, outstanding: 0, unkicked: false, leaving: false };
                 let at = match self.queues.iter().position(Option::is_none) {
                     Some(at) => at,
                     None => {
