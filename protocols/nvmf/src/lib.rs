@@ -18,6 +18,7 @@ mod io;
 mod listen;
 mod memory;
 mod options;
+mod rpc;
 mod status;
 mod subsystem;
 mod target;
@@ -25,6 +26,7 @@ mod tcp;
 
 pub use memory::MemoryDevice;
 pub use options::{BadOption, TransportOptions};
+pub use rpc::NvmfPart;
 pub use subsystem::{Kind, Listener, Namespace, NewNamespace, NewSubsystem, Subsystem};
 pub use target::{Association, ControllerInfo, GroupStats, QueueInfo, Snapshot, Target, TargetError};
 pub use tcp::Wire;

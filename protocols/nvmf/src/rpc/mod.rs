@@ -1,0 +1,348 @@
+//! The target's RPC methods, and the part that brings them.
+//!
+//! Names, types, answers and errors are those of SPDK's interface. What asks for something that is not to be had is refused, never ignored;
+//! what only tunes something that does not exist here is kept for the saved configuration.
+
+mod describe;
+mod params;
+
+use crate::{NewNamespace, NewSubsystem, Target, TargetError, TransportOptions};
+use doorbell_bdev::{Access, Event, Registry};
+use doorbell_control::{ConfigCall, LocalFuture, Methods, Params, Part, RpcError, When};
+use doorbell_reactor::Local;
+use params::*;
+use serde_json::{Map, Value, json};
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+/// SPDK's name for the one target.
+const TARGET: &str = "nvmf_tgt";
+/// How long in-flight I/O may take when the part stops.
+const STOP_NS: u64 = 5_000_000_000;
+
+/// The target as a part of the process.
+pub struct NvmfPart {
+    target: Target,
+    registry: Registry,
+    local: Local,
+    /// What was given to `nvmf_create_transport`, for what is kept only.
+    transport: RefCell<Option<CreateTransport>>,
+    /// The same for subsystems.
+    created: RefCell<BTreeMap<String, CreateSubsystem>>,
+}
+
+fn refuse(what: &str) -> RpcError {
+    RpcError::not_supported().because(format!("{what} is not to be had in this version of Doorbell"))
+}
+
+fn is_set(flag: Option<bool>) -> bool {
+    flag == Some(true)
+}
+
+fn invalid(e: impl std::fmt::Display) -> RpcError {
+    RpcError::invalid_params(e)
+}
+
+/// There is one target; a call may name it.
+fn check_target(name: Option<&String>) -> Result<(), RpcError> {
+    match name {
+        Some(n) if n != TARGET => Err(RpcError::internal("Unable to find a target.").because(format!("the one target is {TARGET}"))),
+        _ => Ok(()),
+    }
+}
+
+fn check_trtype(trtype: &str) -> Result<(), RpcError> {
+    if trtype.eq_ignore_ascii_case("tcp") { Ok(()) } else { Err(invalid(format!("the transport {trtype} is not to be had; TCP is"))) }
+}
+
+fn hex<const N: usize>(text: Option<&String>, what: &str) -> Result<Option<[u8; N]>, RpcError> {
+    let Some(text) = text else { return Ok(None) };
+    let digits: String = text.chars().filter(|c| *c != '-').collect();
+    let mut bytes = [0u8; N];
+    let bad = || invalid(format!("{what} must be {} hexadecimal digits", 2 * N));
+    if digits.len() != 2 * N || !digits.is_ascii() {
+        return Err(bad());
+    }
+    for (n, b) in bytes.iter_mut().enumerate() {
+        let pair = digits.get(2 * n..2 * n + 2).ok_or_else(bad)?;
+        *b = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+    }
+    Ok(Some(bytes))
+}
+
+impl NvmfPart {
+    /// Of this target, whose namespaces come from this registry.
+    pub fn new(target: Target, registry: Registry, local: Local) -> Rc<NvmfPart> {
+        Rc::new(NvmfPart { target, registry, local, transport: RefCell::default(), created: RefCell::default() })
+    }
+
+    async fn create_transport(self: Rc<Self>, p: CreateTransport) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        check_trtype(&p.trtype)?;
+        if is_set(p.dif_insert_or_strip) {
+            return Err(refuse("dif_insert_or_strip"));
+        }
+        if p.masked_oncs.is_some() || p.masked_fuses.is_some() {
+            return Err(refuse("masking of commands"));
+        }
+        if p.kas.is_some_and(|k| k != 100) {
+            return Err(invalid("kas is 100 here"));
+        }
+        let plain = TransportOptions::default();
+        let admin = p.max_aq_depth.unwrap_or(plain.max_admin_depth.into());
+        let options = TransportOptions {
+            max_queue_depth: p.max_queue_depth.unwrap_or(plain.max_queue_depth),
+            max_io_queues: p.max_io_qpairs_per_ctrlr.unwrap_or(plain.max_io_queues),
+            in_capsule_bytes: p.in_capsule_data_size.unwrap_or(plain.in_capsule_bytes),
+            max_io_bytes: p.max_io_size.unwrap_or(plain.max_io_bytes),
+            max_admin_depth: u16::try_from(admin).map_err(|_| invalid("max_aq_depth is too large"))?,
+            c2h_success: p.c2h_success.unwrap_or(plain.c2h_success),
+            min_keep_alive_ms: p.min_kato.unwrap_or(plain.min_keep_alive_ms),
+            max_asked_bytes: plain.max_asked_bytes.max(p.max_io_size.unwrap_or(0)),
+            ..plain
+        };
+        self.target.create_transport(options).map_err(|e| match e {
+            TargetError::TransportExists => RpcError::internal(format!("Transport type '{}' already exists", p.trtype)),
+            e => invalid(e),
+        })?;
+        *self.transport.borrow_mut() = Some(p);
+        Ok(true)
+    }
+
+    async fn get_transports(self: Rc<Self>, p: GetTransports) -> Result<Vec<Value>, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        if let Some(t) = &p.trtype
+            && (self.target.transport().is_none() || !t.eq_ignore_ascii_case("tcp"))
+        {
+            return Err(RpcError::no_device());
+        }
+        Ok(self.transport_params().map(|m| vec![Value::Object(m)]).unwrap_or_default())
+    }
+
+    fn transport_params(&self) -> Option<Map<String, Value>> {
+        let options = self.target.transport()?;
+        Some(describe::transport(&options, self.transport.borrow().as_ref()))
+    }
+
+    async fn create_subsystem(self: Rc<Self>, p: CreateSubsystem) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        for (asked, what) in
+            [(p.ana_reporting, "ANA reporting"), (p.passthrough, "passthrough"), (p.enable_nssr, "subsystem reset by hosts")]
+        {
+            if is_set(asked) {
+                return Err(refuse(what));
+            }
+        }
+        let plain = NewSubsystem::new(&p.nqn);
+        let new = NewSubsystem {
+            nqn: p.nqn.clone(),
+            serial: p.serial_number.clone().unwrap_or(plain.serial),
+            model: p.model_number.clone().unwrap_or(plain.model),
+            max_namespaces: p.max_namespaces.filter(|n| *n != 0).unwrap_or(plain.max_namespaces),
+            allow_any_host: is_set(p.allow_any_host),
+            cntlids: (p.min_cntlid.unwrap_or(plain.cntlids.0), p.max_cntlid.unwrap_or(plain.cntlids.1)),
+        };
+        self.target.create_subsystem(new).map_err(|e| match e {
+            TargetError::SubsystemExists(nqn) => RpcError::internal(format!("Subsystem NQN '{nqn}' already exists")),
+            e => RpcError::internal(format!("Unable to create subsystem {}", p.nqn)).because(e),
+        })?;
+        self.created.borrow_mut().insert(p.nqn.clone(), p);
+        Ok(true)
+    }
+
+    async fn delete_subsystem(self: Rc<Self>, p: OfSubsystem) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        self.target.delete_subsystem(&p.nqn).map_err(invalid)?;
+        self.created.borrow_mut().remove(&p.nqn);
+        Ok(true)
+    }
+
+    async fn get_subsystems(self: Rc<Self>, p: GetSubsystems) -> Result<Vec<Value>, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        let snapshot = self.target.snapshot();
+        let created = self.created.borrow();
+        let list: Vec<_> = snapshot
+            .subsystems
+            .iter()
+            .filter(|s| p.nqn.as_ref().is_none_or(|n| *n == s.nqn))
+            .map(|s| describe::subsystem(s, created.get(&s.nqn)))
+            .collect();
+        if p.nqn.is_some() && list.is_empty() { Err(RpcError::no_device()) } else { Ok(list) }
+    }
+
+    async fn add_ns(self: Rc<Self>, p: AddNs) -> Result<u32, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        let spec = &p.namespace;
+        if spec.ptpl_file.is_some() {
+            return Err(refuse("reservations (ptpl_file)"));
+        }
+        if spec.anagrpid.is_some_and(|n| n != 0) {
+            return Err(refuse("ANA (anagrpid)"));
+        }
+        if is_set(spec.no_auto_visible) {
+            return Err(refuse("visibility by host (no_auto_visible)"));
+        }
+        let target = self.target.clone();
+        let name = spec.bdev_name.clone();
+        let on_event = move |event: Event| match event {
+            Event::Removed => drop(target.device_removed(&name)),
+            Event::Resized => drop(target.device_changed(&name)),
+        };
+        let handle = self.registry.open(&spec.bdev_name, Access::Write, Box::new(on_event));
+        let handle = handle.or_else(|e| match e {
+            // Claimed for writing: it can still be read.
+            doorbell_bdev::OpenFailed::Claimed { .. } => Err(invalid(e)),
+            e => Err(invalid(e)),
+        })?;
+        let uuid = spec.uuid.unwrap_or(handle.uuid());
+        let name = handle.name().to_owned();
+        let new = NewNamespace {
+            nsid: spec.nsid.filter(|n| *n != 0),
+            name,
+            uuid: uuid.0,
+            nguid: hex(spec.nguid.as_ref(), "nguid")?,
+            eui64: hex(spec.eui64.as_ref(), "eui64")?,
+            read_only: false,
+            device: handle,
+        };
+        self.target.add_namespace(&p.nqn, new).map_err(invalid)
+    }
+
+    async fn remove_ns(self: Rc<Self>, p: RemoveNs) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        self.target.remove_namespace(&p.nqn, p.nsid).map(|()| true).map_err(invalid)
+    }
+
+    async fn add_listener(self: Rc<Self>, p: AddListener) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        check_trtype(&p.listen_address.trtype)?;
+        if is_set(p.secure_channel) {
+            return Err(refuse("TLS (secure_channel)"));
+        }
+        if p.ana_state.is_some_and(|s| s != AnaState::Optimized) {
+            return Err(refuse("ANA (ana_state)"));
+        }
+        if p.sock_impl.as_deref().is_some_and(|s| s != "posix") {
+            return Err(invalid("sock_impl is posix here"));
+        }
+        let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
+        let listening = self.target.add_listener(&self.local, &p.nqn, &p.listen_address.traddr, port).await;
+        listening.map(|_| true).map_err(invalid)
+    }
+
+    async fn remove_listener(self: Rc<Self>, p: RemoveListener) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        check_trtype(&p.listen_address.trtype)?;
+        let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
+        self.target.remove_listener(&p.nqn, &p.listen_address.traddr, port).map(|()| true).map_err(invalid)
+    }
+
+    async fn add_host(self: Rc<Self>, p: AddHost) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        if p.psk.is_some() || p.dhchap_key.is_some() || p.dhchap_ctrlr_key.is_some() {
+            return Err(refuse("a key for a host (psk, dhchap_key)"));
+        }
+        self.target.add_host(&p.nqn, &p.host).map(|()| true).map_err(invalid)
+    }
+
+    async fn remove_host(self: Rc<Self>, p: RemoveHost) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        self.target.remove_host(&p.nqn, &p.host).map(|()| true).map_err(invalid)
+    }
+
+    async fn allow_any_host(self: Rc<Self>, p: AllowAnyHost) -> Result<bool, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        self.target.allow_any_host(&p.nqn, p.allow_any_host).map(|()| true).map_err(invalid)
+    }
+
+    /// The named subsystem, or SPDK's answer when there is none.
+    fn known(&self, p: &OfSubsystem) -> Result<std::sync::Arc<crate::Subsystem>, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        self.target.snapshot().find(&p.nqn).cloned().ok_or_else(|| invalid(format!("there is no subsystem {}", p.nqn)))
+    }
+
+    async fn get_controllers(self: Rc<Self>, p: OfSubsystem) -> Result<Vec<Value>, RpcError> {
+        let s = self.known(&p)?;
+        Ok(self.target.controllers(&p.nqn).iter().map(|c| describe::controller(c, s.kind)).collect())
+    }
+
+    async fn get_qpairs(self: Rc<Self>, p: OfSubsystem) -> Result<Vec<Value>, RpcError> {
+        self.known(&p)?;
+        Ok(self.target.queues(&p.nqn).iter().map(describe::queue).collect())
+    }
+
+    async fn get_listeners(self: Rc<Self>, p: OfSubsystem) -> Result<Vec<Value>, RpcError> {
+        let s = self.known(&p)?;
+        Ok(s.listeners.iter().map(|l| json!({ "address": describe::listener(l) })).collect())
+    }
+
+    async fn get_stats(self: Rc<Self>, p: OfTarget) -> Result<Value, RpcError> {
+        check_target(p.tgt_name.as_ref())?;
+        let has_tcp = self.target.transport().is_some();
+        let groups: Vec<_> = self.target.stats().iter().map(|g| describe::group(g, has_tcp)).collect();
+        Ok(json!({ "tick_rate": 1_000_000_000u64, "poll_groups": groups }))
+    }
+}
+
+impl Part for NvmfPart {
+    fn name(&self) -> &'static str {
+        "nvmf"
+    }
+
+    fn depends_on(&self) -> &'static [&'static str] {
+        &["bdev", "keyring", "sock"]
+    }
+
+    fn methods(self: Rc<Self>, m: &mut Methods) {
+        macro_rules! on {
+            ($name:literal, $doc:literal, $method:ident) => {{
+                let me = self.clone();
+                m.add($name, When::Runtime, $doc, move |p| me.clone().$method(p));
+            }};
+        }
+        on!("nvmf_create_transport", "Makes the transport that subsystems are served over.", create_transport);
+        on!("nvmf_get_transports", "Lists transports.", get_transports);
+        on!("nvmf_create_subsystem", "Makes a subsystem.", create_subsystem);
+        on!("nvmf_delete_subsystem", "Removes a subsystem; its hosts are disconnected.", delete_subsystem);
+        on!("nvmf_get_subsystems", "Lists subsystems, the discovery subsystem first.", get_subsystems);
+        on!("nvmf_subsystem_add_ns", "Adds a block device to a subsystem, and answers with the namespace's id.", add_ns);
+        on!("nvmf_subsystem_remove_ns", "Removes a namespace.", remove_ns);
+        on!("nvmf_subsystem_add_listener", "Listens for a subsystem.", add_listener);
+        on!("nvmf_subsystem_remove_listener", "Stops listening for a subsystem.", remove_listener);
+        on!("nvmf_subsystem_add_host", "Allows a host.", add_host);
+        on!("nvmf_subsystem_remove_host", "Allows a host no longer; it is disconnected.", remove_host);
+        on!("nvmf_subsystem_allow_any_host", "Allows any host, or only those listed.", allow_any_host);
+        on!("nvmf_subsystem_get_controllers", "Lists the controllers of a subsystem.", get_controllers);
+        on!("nvmf_subsystem_get_qpairs", "Lists the queues of a subsystem's controllers.", get_qpairs);
+        on!("nvmf_subsystem_get_listeners", "Lists where a subsystem listens.", get_listeners);
+        on!("nvmf_get_stats", "Tells counters of each reactor's group.", get_stats);
+    }
+
+    fn save(&self) -> Vec<ConfigCall> {
+        let mut calls = Vec::new();
+        if let Some(params) = self.transport_params() {
+            calls.push(ConfigCall::with("nvmf_create_transport", params));
+        }
+        let created = self.created.borrow();
+        for s in &self.target.snapshot().subsystems {
+            calls.extend(describe::calls(s, created.get(&s.nqn)));
+        }
+        calls
+    }
+
+    fn init(self: Rc<Self>) -> LocalFuture<Result<(), RpcError>> {
+        Box::pin(async move { self.target.start(&self.local).await.map_err(|e| RpcError::internal(e.to_string())) })
+    }
+
+    fn stop(self: Rc<Self>) -> LocalFuture<()> {
+        Box::pin(async move { self.target.stop(&self.local, STOP_NS).await })
+    }
+}
+
+/// Parameters as an object, without the target's name.
+fn object(p: &impl Params) -> Map<String, Value> {
+    let mut o = p.to_object();
+    o.remove("tgt_name");
+    o
+}
