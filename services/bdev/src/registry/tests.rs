@@ -74,9 +74,10 @@ fn openers_are_told_and_removal_waits_for_the_last() {
         r.register(spec("a", 1)).unwrap();
         let told = Arc::new(AtomicU32::new(0));
         let count = told.clone();
-        let h = r
-            .open("a", Access::Read, Box::new(move |e| drop(count.fetch_add(if e == Event::Removed { 1 } else { 100 }, Ordering::Relaxed))))
-            .unwrap();
+        let on_event = move |e| {
+            count.fetch_add(if e == Event::Removed { 1 } else { 100 }, Ordering::Relaxed);
+        };
+        let h = r.open("a", Access::Read, Box::new(on_event)).unwrap();
         let (r2, l2) = (r.clone(), local.clone());
         let gone = Arc::new(AtomicU32::new(0));
         let flag = gone.clone();
