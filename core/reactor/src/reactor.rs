@@ -268,6 +268,9 @@ impl<C: Clock, O: Order> Reactor<C, O> {
                 }
             }
         }
+        if !self.cx.has_new_sources() {
+            return;
+        }
         for s in self.cx.new_sources() {
             if let Some(fd) = s.borrow().descriptor()
                 && let Err(e) = self.cx.watch_for_sleep(fd)

@@ -223,6 +223,12 @@ impl Cx {
         Some((std::mem::take(&mut self.newcomers), std::mem::take(&mut self.leavers)))
     }
 
+    /// Were sources made in this turn?
+    #[inline]
+    pub fn has_new_sources(&self) -> bool {
+        !self.sources.is_empty()
+    }
+
     /// Sources made in this turn. The reactor watches their descriptors and polls them while they have users.
     #[inline]
     pub fn new_sources(&mut self) -> Vec<Rc<RefCell<dyn Source>>> {
