@@ -8,9 +8,9 @@ mod world;
 pub(crate) use host::Host;
 #[cfg(test)]
 pub(crate) use host::{Answer, HOST_NQN};
-#[cfg(test)]
-pub(crate) use world::NQN;
 pub(crate) use world::World;
+#[cfg(test)]
+pub(crate) use world::{LOCAL, NQN, PEER, namespace};
 
 use doorbell_wire_nvme::{Cid, IoCommand, ReadWrite, Sgl, Sqe, Status};
 use doorbell_wire_nvme_tcp::{H2cData, HostOffer};

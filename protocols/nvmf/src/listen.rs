@@ -124,7 +124,9 @@ fn welcome(target: &Target, stream: doorbell_sys::socket::Stream, peer: SocketAd
         tracing::warn!(%peer, limit = snapshot.options.max_connections, "too many NVMe/TCP connections: this one is closed");
         return;
     }
-    let local = stream.local_addr().and_then(|local| stream.set_nodelay(true).map(|()| local));
+    // A host without keep-alive timer that vanishes is noticed by TCP's.
+    let prepared = stream.set_nodelay(true).and_then(|()| stream.set_keepalive(true));
+    let local = prepared.and_then(|()| stream.local_addr());
     let taken = match local {
         Ok(local) => target.assign(Incoming { stream, local, peer }),
         Err(error) => {

@@ -1,8 +1,9 @@
 //! A device of ordinary memory that does every operation: for tests, fuzzing and examples. What people serve is `backends`' malloc.
 
 use doorbell_block::{
-    AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache,
+    AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Flags, Io, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache,
 };
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// A memory device. Clones share their blocks.
@@ -10,6 +11,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct MemoryDevice {
     info: Arc<DeviceInfo>,
     bytes: Arc<Mutex<Vec<u8>>>,
+    forced: Arc<AtomicU32>,
 }
 
 impl MemoryDevice {
@@ -23,13 +25,18 @@ impl MemoryDevice {
             atomic: AtomicUnits { normal_blocks: 64, power_fail_blocks: 1 },
             ..DeviceInfo::plain(block_shift, blocks)
         };
-        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])) }
+        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])), forced: Arc::default() }
     }
 
     /// The same, saying that completed writes are lost when the power goes.
     pub fn volatile(self) -> MemoryDevice {
         let info = DeviceInfo { write_cache: WriteCache::Volatile, ..DeviceInfo::clone(&self.info) };
         MemoryDevice { info: Arc::new(info), ..self }
+    }
+
+    /// Writes that were asked to be durable when done.
+    pub fn forced(&self) -> u32 {
+        self.forced.load(Ordering::Relaxed)
     }
 }
 
@@ -52,6 +59,9 @@ struct MemoryQueue {
 impl BlockQueue for MemoryQueue {
     fn submit(&mut self, cx: &mut Cx, mut io: Box<Io>) {
         let mut bytes = self.device.bytes.lock().unwrap_or_else(PoisonError::into_inner);
+        if io.flags.has(Flags::FUA) {
+            self.device.forced.fetch_add(1, Ordering::Relaxed);
+        }
         io.status = carry_out(&mut io, &mut bytes, self.device.info.block_shift);
         self.taken.push(io);
         cx.wake(self.who);

@@ -221,6 +221,12 @@ impl Target {
         }
     }
 
+    /// Ends at once, for a reactor that is turned by hand.
+    #[cfg(test)]
+    pub(crate) fn stop_for_test(&self) {
+        self.end(Ending::Hard);
+    }
+
     fn end(&self, how: Ending) {
         let mut state = self.state();
         state.ending = how;

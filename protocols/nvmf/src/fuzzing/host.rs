@@ -1,7 +1,7 @@
 //! A host on the other end of pipes: says what it is told to, right or wrong, and reads what comes.
 
 use super::world::{NQN, Pipe, World};
-use doorbell_wire_nvme::fabrics::{CNTLID_DYNAMIC, ConnectData, ConnectResult};
+use doorbell_wire_nvme::fabrics::{CNTLID_DYNAMIC, ConnectAttributes, ConnectData, ConnectResult};
 use doorbell_wire_nvme::register::{Cc, Property};
 use doorbell_wire_nvme::{Cid, Connect, FabricsCommand, NqnField, PropertySet, Sgl, Sqe, Status, U16, bytes};
 use doorbell_wire_nvme_tcp::{Connection, DIGEST_LEN, Decoded, Fault, H2cData, HEADER_ROOM, HostOffer, Pdu, R2t};
@@ -28,6 +28,8 @@ pub(crate) struct End {
     pub(crate) answers: VecDeque<Answer>,
     pub(crate) asked: VecDeque<R2t>,
     pub(crate) ended: Option<Fault>,
+    /// Reads that ended without a completion.
+    pub(crate) successes: u32,
 }
 
 /// A host: an admin queue and one I/O queue.
@@ -37,6 +39,8 @@ pub(crate) struct Host {
     offer: HostOffer,
     pub(crate) cntlid: u16,
     next_cid: u16,
+    /// What I/O queues ask for when they connect.
+    pub(crate) attributes: ConnectAttributes,
 }
 
 impl End {
@@ -49,6 +53,7 @@ impl End {
             answers: VecDeque::new(),
             asked: VecDeque::new(),
             ended: None,
+            successes: 0,
         }
     }
 
@@ -57,6 +62,7 @@ impl End {
     }
 
     /// Has the target closed it?
+    #[cfg(test)]
     pub(crate) fn is_closed(&self) -> bool {
         self.pipe.0.borrow().finished
     }
@@ -128,6 +134,7 @@ impl End {
             }
             Pdu::C2hData(part) => {
                 if part.success {
+                    self.successes += 1;
                     self.answers.push_back(Answer { cid: part.cccid, status: Status::SUCCESS, result: 0, data: data.to_vec() });
                 } else {
                     self.data.push((part.cccid, data.to_vec()));
@@ -163,7 +170,7 @@ impl End {
 
 impl Host {
     pub(crate) fn new(world: &mut World, offer: HostOffer) -> Host {
-        Host { admin: End::new(world, offer), io: None, offer, cntlid: CNTLID_DYNAMIC, next_cid: 0 }
+        Host { admin: End::new(world, offer), io: None, offer, cntlid: CNTLID_DYNAMIC, next_cid: 0, attributes: ConnectAttributes::new() }
     }
 
     pub(crate) fn cid(&mut self) -> Cid {
@@ -219,7 +226,7 @@ impl Host {
     pub(crate) fn connect_io(&mut self, world: &mut World, qid: u16) -> Option<(End, Answer)> {
         let mut end = End::new(world, self.offer);
         end.handshake(world);
-        let command = Connect { qid, sqsize: 31, ..Connect::default() };
+        let command = Connect { qid, sqsize: 31, cattr: self.attributes, ..Connect::default() };
         let data = self.connect_data(NQN);
         let sqe = FabricsCommand::Connect(command).encode().with_cid(self.cid()).with_sgl(Sgl::Offset { offset: 0, len: 1024 });
         let answer = end.command(world, &sqe, bytes(&data))?;
@@ -245,6 +252,7 @@ impl Host {
     }
 
     /// A command on the admin queue.
+    #[cfg(test)]
     pub(crate) fn admin(&mut self, world: &mut World, sqe: &Sqe) -> Option<Answer> {
         let sqe = sqe.with_cid(self.cid());
         self.admin.command(world, &sqe, &[])

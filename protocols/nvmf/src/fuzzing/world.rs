@@ -16,9 +16,9 @@ use std::sync::Arc;
 
 /// The subsystem that is served.
 pub(crate) const NQN: &str = "nqn.2026-11.io.doorbell:test";
-/// Where.
+/// Where, and from where hosts come.
 pub(crate) const LOCAL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1)), 4420);
-const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 50000);
+pub(crate) const PEER: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(192, 0, 2, 2)), 50000);
 /// Turns after which a world that has not come to rest is hanging.
 const TURNS: u32 = 100_000;
 
