@@ -183,6 +183,7 @@ impl Host {
     }
 
     /// The data of a Connect.
+    #[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
     pub(crate) fn connect_data(&self, nqn: &str) -> ConnectData {
         let mut data = ConnectData::default();
         data.hostid = [7; 16];

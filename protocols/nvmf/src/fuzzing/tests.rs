@@ -44,11 +44,11 @@ fn commands_with_plausible_heads_harm_nobody() {
             let mut sqe = rng.bytes(64);
             sqe[0] = [0, 1, 2, 5, 8, 9, 12, 25, 6, 10, 127, 0x0c][(rng.next() % 12) as usize];
             sqe[1] = 0x40 | (rng.next() % 3) as u8;
-            sqe[4..8].copy_from_slice(&(1u32 - u32::from(rng.next() % 8 == 0)).to_le_bytes());
+            sqe[4..8].copy_from_slice(&(1u32 - u32::from(rng.next().is_multiple_of(8))).to_le_bytes());
             sqe[24..40].fill(0);
             let blocks = (rng.next() % 9) as u32;
             sqe[32..36].copy_from_slice(&(blocks * 512).to_le_bytes());
-            sqe[39] = if rng.next() % 2 == 0 { 0x5a } else { 0x01 };
+            sqe[39] = if rng.next().is_multiple_of(2) { 0x5a } else { 0x01 };
             sqe[40..48].copy_from_slice(&(rng.next() % 2100).to_le_bytes());
             sqe[48..52].copy_from_slice(&blocks.saturating_sub(1).to_le_bytes());
             script.push(1 | ((rng.next() % 32) << 3) as u8);
