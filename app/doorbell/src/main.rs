@@ -1,3 +1,8 @@
-//! Doorbell: NVMe over TCP from files and memory, in user space.
+//! The binary: reads the command line, does it, and says in one line what went wrong.
 #![forbid(unsafe_code)]
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    doorbell::main()
+}

@@ -1,3 +1,8 @@
 //! Load generators.
 
 pub mod block;
+
+mod command;
+mod report;
+
+pub use command::{PerfError, block as run_block};

@@ -1,0 +1,84 @@
+//! The command line: what there is, and nothing of what it does.
+
+mod device;
+mod perf;
+mod serve;
+
+pub use device::{BadDevice, DeviceSpec, Engine};
+pub use perf::{BlockArgs, PerfCommand};
+pub use serve::{Poll, ServeArgs};
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+
+/// Doorbell serves block devices from user space: NVMe over TCP from files and memory.
+#[derive(Debug, Parser)]
+#[command(name = "doorbell", version, propagate_version = true, subcommand_required = true, arg_required_else_help = true)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// What `doorbell` does.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Serve devices over NVMe/TCP; with no flags, the file doorbell.img on 127.0.0.1:4420
+    Serve(Box<ServeArgs>),
+    /// Call a method of a running server
+    Rpc(RpcArgs),
+    /// Show what a running server does: reactors, devices, subsystems, connections
+    Status(StatusArgs),
+    /// Measure
+    Perf {
+        /// What to measure.
+        #[command(subcommand)]
+        command: PerfCommand,
+    },
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual page, or write one for each command into a folder
+    Man {
+        /// Where to write them.
+        #[arg(long, value_name = "FOLDER")]
+        out: Option<PathBuf>,
+    },
+}
+
+/// Which server is meant.
+#[derive(Clone, Debug, Args)]
+pub struct Server {
+    /// Its RPC socket [default: /var/tmp/spdk.sock, or doorbell.sock in $XDG_RUNTIME_DIR]
+    #[arg(short = 's', short_alias = 'r', long = "socket", visible_alias = "rpc-socket", value_name = "PATH")]
+    pub socket: Option<PathBuf>,
+    /// Give up when no answer has come after so many seconds
+    #[arg(short = 't', long, value_name = "SECONDS", default_value_t = 60.0)]
+    pub timeout: f64,
+}
+
+/// `doorbell rpc`.
+#[derive(Debug, Args)]
+pub struct RpcArgs {
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+    /// The method, such as bdev_get_bdevs; rpc_get_methods lists them
+    pub method: String,
+    /// Parameters: key=value (JSON values, otherwise text; a.b=value sets b of a), or one JSON object
+    #[arg(value_name = "KEY=VALUE | JSON")]
+    pub params: Vec<String>,
+}
+
+/// `doorbell status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Which server.
+    #[command(flatten)]
+    pub server: Server,
+    /// Print one JSON object instead of tables
+    #[arg(long)]
+    pub json: bool,
+}

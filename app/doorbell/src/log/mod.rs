@@ -1,0 +1,229 @@
+//! The log: one line per event on stderr, with SPDK's five levels and its flags.
+//!
+//! Code logs with `tracing`: error, warn, info, debug and trace are ERROR, WARNING, NOTICE, INFO and DEBUG. Lines up to the *print level*
+//! go to stderr; lines up to the *log level* go to the system log too, when that was asked for. A flag lets everything of one part through to
+//! stderr, whatever the level. All of it can be changed while the process runs. Nothing on the path of an I/O logs.
+
+mod line;
+mod syslog;
+
+use doorbell_rpc::{LogControl, LogLevel};
+use line::Line;
+use std::io::Write;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
+use std::time::SystemTime;
+use syslog::Syslog;
+use tracing::span::{Attributes, Id, Record};
+use tracing::{Event, Level, Metadata, Subscriber};
+
+#[cfg(test)]
+mod tests;
+
+/// A flag, and the modules that it is about.
+struct Flag {
+    name: &'static str,
+    targets: &'static [&'static str],
+    on: AtomicBool,
+}
+
+const fn flag(name: &'static str, targets: &'static [&'static str]) -> Flag {
+    Flag { name, targets, on: AtomicBool::new(false) }
+}
+
+/// What `-L` takes. Longer targets come before the shorter ones that begin them: the first that fits names the line.
+static FLAGS: [Flag; 12] = [
+    flag("aio", &["doorbell_backends::aio"]),
+    flag("app", &["doorbell"]),
+    flag("backends", &["doorbell_backends"]),
+    flag("bdev", &["doorbell_bdev"]),
+    flag("mem", &["doorbell_mem"]),
+    flag("nvmf", &["doorbell_nvmf"]),
+    flag("nvmf_tcp", &["doorbell_nvmf::tcp"]),
+    flag("reactor", &["doorbell_reactor", "doorbell_block"]),
+    flag("rpc", &["doorbell_rpc", "doorbell_control"]),
+    flag("sys", &["doorbell_sys"]),
+    flag("uring", &["doorbell_backends::uring"]),
+    flag("malloc", &["doorbell_backends::malloc", "doorbell_backends::null"]),
+];
+
+/// Whether `target` is the module `of` or lies in it.
+fn within(target: &str, of: &str) -> bool {
+    target.strip_prefix(of).is_some_and(|rest| rest.is_empty() || rest.starts_with("::"))
+}
+
+/// The name by which a line says where it is from: the flag whose module fits best.
+fn name_of(target: &str) -> Option<&'static str> {
+    let fits = |flag: &Flag| flag.targets.iter().filter(|of| within(target, of)).map(|of| of.len()).max();
+    FLAGS.iter().filter_map(|flag| Some((fits(flag)?, flag.name))).max().map(|(_, name)| name)
+}
+
+/// SPDK's number of a level: ERROR is 0, DEBUG is 4.
+fn rank(level: LogLevel) -> u8 {
+    LogLevel::ALL.iter().position(|other| *other == level).unwrap_or(0) as u8
+}
+
+fn of_rank(rank: u8) -> LogLevel {
+    LogLevel::ALL.get(usize::from(rank)).copied().unwrap_or(LogLevel::Debug)
+}
+
+fn of_tracing(level: &Level) -> LogLevel {
+    match *level {
+        Level::ERROR => LogLevel::Error,
+        Level::WARN => LogLevel::Warning,
+        Level::INFO => LogLevel::Notice,
+        Level::DEBUG => LogLevel::Info,
+        Level::TRACE => LogLevel::Debug,
+    }
+}
+
+/// What may change while the process runs.
+struct Settings {
+    print_level: AtomicU8,
+    level: AtomicU8,
+    timestamps: AtomicBool,
+    syslog: OnceLock<Syslog>,
+}
+
+/// The log's handle. Clones are the same log.
+#[derive(Clone)]
+pub struct Log(Arc<Settings>);
+
+/// There is no flag of that name.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no log flag `{name}`: there are all, {known}")]
+pub struct UnknownFlag {
+    name: String,
+    known: String,
+}
+
+impl Log {
+    /// Makes it the process's log. Only the first one is.
+    pub fn install() -> Log {
+        let notice = rank(LogLevel::Notice);
+        let settings = Settings {
+            print_level: AtomicU8::new(notice),
+            level: AtomicU8::new(notice),
+            timestamps: AtomicBool::new(true),
+            syslog: OnceLock::new(),
+        };
+        let log = Log(Arc::new(settings));
+        // Fails only when a log is there already, as in tests.
+        let _ = tracing::subscriber::set_global_default(Sink(log.0.clone()));
+        log
+    }
+
+    /// Sends lines to the system log as well.
+    pub fn open_syslog(&self) -> std::io::Result<()> {
+        let _ = self.0.syslog.set(Syslog::open()?);
+        Ok(())
+    }
+
+    /// Turns a flag on.
+    pub fn turn_on(&self, name: &str) -> Result<(), UnknownFlag> {
+        if self.set_flag(name, true) {
+            return Ok(());
+        }
+        let known: Vec<_> = self.flags().into_iter().map(|(name, _)| name).collect();
+        Err(UnknownFlag { name: name.to_owned(), known: known.join(", ") })
+    }
+}
+
+impl LogControl for Log {
+    fn flags(&self) -> Vec<(String, bool)> {
+        let mut flags: Vec<_> = FLAGS.iter().map(|flag| (flag.name.to_owned(), flag.on.load(Relaxed))).collect();
+        flags.sort();
+        flags
+    }
+
+    fn set_flag(&self, name: &str, on: bool) -> bool {
+        let mut found = false;
+        for flag in FLAGS.iter().filter(|flag| name == "all" || flag.name == name) {
+            flag.on.store(on, Relaxed);
+            found = true;
+        }
+        found
+    }
+
+    fn level(&self) -> LogLevel {
+        of_rank(self.0.level.load(Relaxed))
+    }
+
+    fn set_level(&self, level: LogLevel) {
+        if self.0.syslog.get().is_none() {
+            tracing::warn!(
+                level = level.text(),
+                "the log level is that of the system log, which is off: start with --syslog, or set the print level"
+            );
+        }
+        self.0.level.store(rank(level), Relaxed);
+    }
+
+    fn print_level(&self) -> LogLevel {
+        of_rank(self.0.print_level.load(Relaxed))
+    }
+
+    fn set_print_level(&self, level: LogLevel) {
+        self.0.print_level.store(rank(level), Relaxed);
+    }
+
+    fn set_timestamps(&self, on: bool) {
+        self.0.timestamps.store(on, Relaxed);
+    }
+}
+
+/// What `tracing` calls.
+struct Sink(Arc<Settings>);
+
+impl Sink {
+    fn prints(&self, meta: &Metadata<'_>, level: u8) -> bool {
+        let flagged = |flag: &Flag| flag.on.load(Relaxed) && flag.targets.iter().any(|of| within(meta.target(), of));
+        level <= self.0.print_level.load(Relaxed) || FLAGS.iter().any(flagged)
+    }
+
+    fn logs(&self, level: u8) -> bool {
+        level <= self.0.level.load(Relaxed) && self.0.syslog.get().is_some()
+    }
+}
+
+impl Subscriber for Sink {
+    // What is enabled changes while the process runs, so no answer may be kept.
+    fn register_callsite(&self, _meta: &'static Metadata<'static>) -> tracing::subscriber::Interest {
+        tracing::subscriber::Interest::sometimes()
+    }
+
+    fn enabled(&self, meta: &Metadata<'_>) -> bool {
+        let level = rank(of_tracing(meta.level()));
+        name_of(meta.target()).is_some() && (self.prints(meta, level) || self.logs(level))
+    }
+
+    fn event(&self, event: &Event<'_>) {
+        let meta = event.metadata();
+        let level = of_tracing(meta.level());
+        let mut line = Line::new(name_of(meta.target()).unwrap_or("other"));
+        event.record(&mut line);
+        if self.prints(meta, rank(level)) {
+            let time = self.0.timestamps.load(Relaxed).then(SystemTime::now);
+            // Nobody is left to tell when stderr is gone.
+            let _ = std::io::stderr().lock().write_all(line.text(time, level).as_bytes());
+        }
+        if self.logs(rank(level))
+            && let Some(syslog) = self.0.syslog.get()
+        {
+            syslog.send(level, &line.text(None, level));
+        }
+    }
+
+    // Events carry their fields themselves: spans are not used.
+    fn new_span(&self, _span: &Attributes<'_>) -> Id {
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _span: &Id, _values: &Record<'_>) {}
+
+    fn record_follows_from(&self, _span: &Id, _follows: &Id) {}
+
+    fn enter(&self, _span: &Id) {}
+
+    fn exit(&self, _span: &Id) {}
+}

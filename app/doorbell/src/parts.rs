@@ -1,0 +1,71 @@
+//! The one place where the crates' parts and methods become one process. To add something: one line here.
+
+use crate::reactors::Reactors;
+use doorbell_backends::{Brings, Host};
+use doorbell_bdev::{BdevPart, Registry};
+use doorbell_control::{Control, ControlError, Notifications, Options};
+use doorbell_mem::Regions;
+use doorbell_nvmf::{NvmfPart, Target};
+use doorbell_reactor::Local;
+use doorbell_rpc::{Builtins, LogControl, Signal, add_tuning};
+use doorbell_sys::helper::Helpers;
+use std::rc::Rc;
+
+#[cfg(test)]
+mod tests;
+
+/// What the process gives to its parts.
+pub struct Process {
+    /// The first reactor, on which control work is done.
+    pub local: Local,
+    /// The reactors, for overviews.
+    pub reactors: Reactors,
+    /// Where memory comes from.
+    pub regions: Regions,
+    /// Threads for what blocks.
+    pub helpers: Helpers,
+    /// The log.
+    pub log: Rc<dyn LogControl>,
+    /// Does what a signal does.
+    pub kill: Rc<dyn Fn(Signal)>,
+    /// The only methods that may be called; none: all.
+    pub allowed: Option<Vec<String>>,
+}
+
+/// The parts, where the process itself needs them.
+#[derive(Clone)]
+pub struct Parts {
+    /// Runs methods, starts and stops parts.
+    pub control: Control,
+    /// The block devices.
+    pub registry: Registry,
+    /// The NVMe-oF target.
+    pub target: Target,
+}
+
+/// This version, as three numbers.
+fn version() -> (u32, u32, u32) {
+    let mut numbers = env!("CARGO_PKG_VERSION").split('.').map(|number| number.parse().unwrap_or(0));
+    let mut next = || numbers.next().unwrap_or(0);
+    (next(), next(), next())
+}
+
+/// Puts them together. Nothing starts yet.
+pub fn assemble(process: Process) -> Result<Parts, ControlError> {
+    let Process { local, reactors, regions, helpers, log, kill, allowed } = process;
+    let notifications = Notifications::new();
+    let notice = Box::new(|text: &str| tracing::info!("{text}"));
+    let control = Control::new(Options { allowed, notice: Some(notice), notifications: notifications.clone() });
+    let registry = reactors.registry.clone();
+    let target = Target::new();
+
+    let mut examiners = Vec::new();
+    let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };
+    control.add_methods(|methods| doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners }))?;
+    control.add_part(BdevPart::new(registry.clone(), local.clone(), notifications, examiners))?;
+    control.add_part(NvmfPart::new(target.clone(), registry.clone(), local.clone()))?;
+    control.add_methods(|methods| reactors.methods(methods))?;
+    Builtins { version: version(), log, kill }.add_to(&control)?;
+    add_tuning(&control)?; // last: it only fills gaps
+    Ok(Parts { control, registry, target })
+}

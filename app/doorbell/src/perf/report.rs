@@ -1,0 +1,154 @@
+//! What came out, for people and for programs.
+
+use super::block::{Histogram, Mismatch, Outcome};
+use crate::size::Size;
+use doorbell_block::Status;
+use serde_json::{Value, json};
+use std::fmt;
+
+#[cfg(test)]
+mod tests;
+
+/// The outcomes of all generators together.
+#[derive(Debug, Default)]
+pub struct Report {
+    generators: u32,
+    ios: u64,
+    io_bytes: u64,
+    errors: [u64; Status::ALL.len()],
+    /// Requests per nanosecond, summed over generators: each has its own end.
+    rate: f64,
+    /// Time on the cores. Generators that share a core each saw all of its time, so theirs counts once.
+    cpu_ns: u64,
+    elapsed_ns: u64,
+    latency: Histogram,
+    verified: u64,
+    mismatches: u64,
+    first_mismatch: Option<Mismatch>,
+}
+
+impl Report {
+    /// Of requests of this size.
+    pub fn new(io_bytes: u32) -> Report {
+        Report { io_bytes: io_bytes.into(), ..Report::default() }
+    }
+
+    /// Adds the outcomes of one core.
+    pub fn add_core(&mut self, outcomes: Vec<Outcome>) {
+        self.cpu_ns += outcomes.iter().map(|o| o.cpu_ns).max().unwrap_or(0);
+        for outcome in outcomes {
+            self.generators += 1;
+            self.ios += outcome.ios;
+            for (all, one) in self.errors.iter_mut().zip(outcome.errors) {
+                *all += one;
+            }
+            self.rate += outcome.ios as f64 / outcome.elapsed_ns.max(1) as f64;
+            self.elapsed_ns = self.elapsed_ns.max(outcome.elapsed_ns);
+            self.latency.merge(outcome.latency);
+            self.verified += outcome.verified;
+            self.mismatches += outcome.mismatches;
+            self.first_mismatch = self.first_mismatch.or(outcome.first_mismatch);
+        }
+    }
+
+    fn iops(&self) -> f64 {
+        self.rate * 1e9
+    }
+
+    fn failed(&self) -> u64 {
+        self.errors.iter().sum()
+    }
+
+    /// Did every request succeed, and every comparison?
+    pub fn is_clean(&self) -> bool {
+        self.failed() == 0 && self.mismatches == 0
+    }
+
+    /// Nanoseconds of a core for each request.
+    pub fn cpu_ns_per_io(&self) -> f64 {
+        self.cpu_ns as f64 / self.ios.max(1) as f64
+    }
+
+    /// For programs.
+    pub fn to_json(&self) -> Value {
+        let by_status: serde_json::Map<_, _> = self.failures().map(|(status, n)| (status.name().to_owned(), n.into())).collect();
+        let tenths = |x: f64| (x * 10.0).round() / 10.0;
+        json!({
+            "iops": tenths(self.iops()),
+            "bytes_per_s": tenths(self.iops() * self.io_bytes as f64),
+            "mean_ns": tenths(self.latency.mean()),
+            "p50_ns": self.latency.percentile(50.0),
+            "p99_ns": self.latency.percentile(99.0),
+            "p999_ns": self.latency.percentile(99.9),
+            "max_ns": self.latency.max(),
+            "errors": self.failed() + self.mismatches,
+            "cpu_ns_per_io": (self.cpu_ns_per_io() * 100.0).round() / 100.0,
+            "ios": self.ios,
+            "elapsed_ns": self.elapsed_ns,
+            "errors_by_status": by_status,
+            "verified": self.verified,
+            "mismatches": self.mismatches,
+        })
+    }
+
+    fn failures(&self) -> impl Iterator<Item = (Status, u64)> {
+        Status::ALL.into_iter().zip(self.errors).filter(|(_, n)| *n > 0)
+    }
+}
+
+/// Nanoseconds in the unit that reads best.
+struct Time(f64);
+
+impl fmt::Display for Time {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            ns if ns < 1e3 => write!(f, "{ns:.0} ns"),
+            ns if ns < 1e6 => write!(f, "{:.1} µs", ns / 1e3),
+            ns if ns < 1e9 => write!(f, "{:.2} ms", ns / 1e6),
+            ns => write!(f, "{:.2} s", ns / 1e9),
+        }
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (iops, bytes) = (self.iops(), self.iops() * self.io_bytes as f64);
+        writeln!(f, "  {:<10}{}", "IOPS", grouped(iops))?;
+        writeln!(f, "  {:<10}{:.1} MB/s ({}/s)", "bandwidth", bytes / 1e6, Size(bytes as u64))?;
+        let at = |percent| Time(self.latency.percentile(percent) as f64);
+        writeln!(
+            f,
+            "  {:<10}mean {}, p50 {}, p99 {}, p99.9 {}, max {}",
+            "latency",
+            Time(self.latency.mean()),
+            at(50.0),
+            at(99.0),
+            at(99.9),
+            Time(self.latency.max() as f64)
+        )?;
+        write!(f, "  {:<10}{:.1} ns of a core for each request", "cost", self.cpu_ns_per_io())?;
+        if self.verified > 0 {
+            write!(f, "\n  {:<10}{} reads compared, {} wrong", "verified", grouped(self.verified as f64), self.mismatches)?;
+        }
+        if let Some(first) = self.first_mismatch {
+            write!(f, "\n  {:<10}block {}, from byte {} on", "wrong", first.lba, first.byte)?;
+        }
+        for (status, n) in self.failures() {
+            write!(f, "\n  {:<10}{n} requests ended with {status}", "failed")?;
+        }
+        Ok(())
+    }
+}
+
+/// A number with its thousands apart.
+pub(super) fn grouped(number: f64) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (n, digit) in digits.chars().enumerate() {
+        if n > 0 && (digits.len() - n).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}

@@ -1,0 +1,57 @@
+//! What is printed once everything is served: what, where, and the commands that connect to it.
+
+use crate::size::Size;
+use std::fmt::Write;
+use std::net::SocketAddr;
+
+#[cfg(test)]
+mod tests;
+
+/// What to say.
+pub struct Banner<'a> {
+    /// Names of the devices, with their sizes in bytes.
+    pub devices: &'a [(String, u64)],
+    /// The subsystem's name.
+    pub nqn: &'a str,
+    /// Where it listens.
+    pub listens: &'a [SocketAddr],
+    /// The RPC socket, if it is not where clients look first.
+    pub socket: Option<&'a str>,
+}
+
+impl Banner<'_> {
+    /// The text, for a person.
+    pub fn text(&self) -> String {
+        let mut out = format!("Doorbell {} serves\n", env!("CARGO_PKG_VERSION"));
+        for (name, bytes) in self.devices {
+            let _ = writeln!(out, "    {name}  {}", Size(*bytes));
+        }
+        out.push_str("over NVMe/TCP at\n");
+        for at in self.listens {
+            let _ = writeln!(out, "    {at}");
+        }
+        let Some(first) = self.listens.first() else { return out };
+        let (address, port) = (reached(first), first.port());
+        let nqn = self.nqn;
+        let _ = writeln!(
+            out,
+            "\nTo connect, as root{}:\n    modprobe nvme-tcp\n    nvme discover -t tcp -a {address} -s {port}\n    nvme connect -t tcp -a {address} -s {port} -n {nqn}\n\
+             and to disconnect:\n    nvme disconnect -n {nqn}\n",
+            if first.ip().to_canonical().is_loopback() { " on this machine" } else { "" }
+        );
+        let socket = self.socket.map(|path| format!(" -s {path}")).unwrap_or_default();
+        let _ = writeln!(out, "`doorbell status{socket}` shows what goes on. Ctrl-C stops.");
+        out
+    }
+}
+
+/// The address that a host connects to: for a wildcard, this machine's name.
+fn reached(at: &SocketAddr) -> String {
+    if !at.ip().is_unspecified() {
+        return at.ip().to_string();
+    }
+    match std::fs::read_to_string("/proc/sys/kernel/hostname") {
+        Ok(name) if !name.trim().is_empty() => name.trim().to_owned(),
+        _ => "ADDRESS".to_owned(),
+    }
+}

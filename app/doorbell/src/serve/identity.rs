@@ -1,0 +1,149 @@
+//! Who a served device is: NQN, serial number, UUID. The same in every run, or hosts that reconnect meet a stranger.
+//!
+//! Beside a file lies a small one with its identity, made once. A block device, or a file in a folder that cannot be written, has one made
+//! from the machine's name and its path. Memory is new in every run, and so is its UUID: a host must not take it for the disk it knew.
+
+use doorbell_control::Uuid;
+use serde::{Deserialize, Serialize};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// An identity.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Identity {
+    /// Name of the subsystem that the device is served by.
+    pub nqn: String,
+    /// Its serial number, at most 20 characters.
+    pub serial: String,
+    /// The device's own.
+    pub uuid: String,
+}
+
+/// Why there is none.
+#[derive(Debug, thiserror::Error)]
+pub enum IdentityError {
+    /// Not to be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Read, and not understood.
+    #[error("{}: {why}. Put it right, or remove it for a new identity (hosts then see another disk)", path.display())]
+    Broken {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong.
+        why: String,
+    },
+}
+
+impl Identity {
+    /// Of sixteen bytes that nobody else has.
+    pub fn of(bytes: [u8; 16]) -> Identity {
+        let uuid = Uuid::from_random(bytes);
+        let serial = bytes.iter().take(9).map(|byte| format!("{byte:02x}")).collect::<String>();
+        Identity { nqn: format!("nqn.2014-08.org.nvmexpress:uuid:{uuid}"), serial: format!("DB{serial}"), uuid: uuid.to_string() }
+    }
+
+    /// A new one.
+    pub fn random() -> Identity {
+        Identity::of(random_bytes())
+    }
+
+    /// The same in every run, made from the machine's name and something that is one of a kind on it.
+    pub fn derived(from: &str) -> Identity {
+        let mut bytes = [0; 16];
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+        for (half, n) in bytes.chunks_exact_mut(8).zip(1u64..) {
+            half.copy_from_slice(&fnv(n, &[host.trim(), "\0", from]).to_be_bytes());
+        }
+        Identity::of(bytes)
+    }
+
+    /// The one beside `file`, made if there is none yet. The second value says why it could not be kept, if so.
+    pub fn beside(file: &Path) -> Result<(Identity, Option<String>), IdentityError> {
+        let path = path_beside(file);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => parse(&path, &text).map(|identity| (identity, None)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                let fresh = Identity::random();
+                match fresh.write(&path, file) {
+                    Ok(()) => Ok((fresh, None)),
+                    Err(error) => {
+                        let absolute = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
+                        let why = format!("{} cannot be written: {error}", path.display());
+                        Ok((Identity::derived(&absolute.to_string_lossy()), Some(why)))
+                    }
+                }
+            }
+            Err(source) => Err(IdentityError::Read { path, source }),
+        }
+    }
+
+    /// Written whole or not at all, and never over another.
+    fn write(&self, path: &Path, of: &Path) -> io::Result<()> {
+        let name = of.file_name().unwrap_or_default().to_string_lossy();
+        let fields = toml::to_string(self).map_err(io::Error::other)?;
+        let text = format!("# Who {name:?} is to hosts. Keep it with the file: they know the disk by it.\n{fields}");
+        let draft = path.with_extension(format!("toml.{}", std::process::id()));
+        let mut out = std::fs::OpenOptions::new().write(true).create_new(true).open(&draft)?;
+        let written = out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).and_then(|()| std::fs::hard_link(&draft, path));
+        let _ = std::fs::remove_file(&draft);
+        written
+    }
+}
+
+/// `disk.img.toml` for `disk.img`.
+pub fn path_beside(file: &Path) -> PathBuf {
+    let mut path = file.as_os_str().to_owned();
+    path.push(".toml");
+    path.into()
+}
+
+fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
+    let broken = |why: String| IdentityError::Broken { path: path.to_owned(), why };
+    let identity: Identity = toml::from_str(text).map_err(|error| broken(error.to_string()))?;
+    if identity.uuid.parse::<Uuid>().is_err() {
+        return Err(broken(format!("`{}` is no UUID", identity.uuid)));
+    }
+    if identity.serial.is_empty() || identity.serial.len() > 20 || !identity.serial.bytes().all(|b| b.is_ascii_graphic()) {
+        return Err(broken(format!("serial `{}` is not of 1 to 20 printable characters", identity.serial)));
+    }
+    if !identity.nqn.starts_with("nqn.") || identity.nqn.len() > 223 {
+        return Err(broken(format!("`{}` is no NQN", identity.nqn)));
+    }
+    Ok(identity)
+}
+
+/// From the kernel; where that is not to be had, from the keys that the standard library seeds its hash tables with.
+pub fn random_bytes() -> [u8; 16] {
+    let mut bytes = [0; 16];
+    let read = std::fs::File::open("/dev/urandom").and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes));
+    if read.is_err() {
+        for (half, salt) in bytes.chunks_exact_mut(8).zip(0u64..) {
+            let mut hasher = RandomState::new().build_hasher();
+            hasher.write_u64(salt);
+            half.copy_from_slice(&hasher.finish().to_ne_bytes());
+        }
+    }
+    bytes
+}
+
+/// FNV-1a, finished as SplitMix64 is: written out here because the result must be the same in every version.
+fn fnv(salt: u64, texts: &[&str]) -> u64 {
+    let mut hash = 0xcbf2_9ce4_8422_2325 ^ salt.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    for byte in texts.iter().flat_map(|text| text.bytes()) {
+        hash = (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    hash = (hash ^ hash >> 30).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    hash = (hash ^ hash >> 27).wrapping_mul(0x94d0_49bb_1331_11eb);
+    hash ^ hash >> 31
+}

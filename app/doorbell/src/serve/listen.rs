@@ -1,0 +1,71 @@
+//! Where to listen, and whether that is only this machine.
+
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+
+#[cfg(test)]
+mod tests;
+
+/// NVMe over Fabrics' own port.
+pub const DEFAULT_PORT: u16 = 4420;
+
+/// Why an address cannot be listened at.
+#[derive(Debug, thiserror::Error)]
+pub enum ListenError {
+    /// Not an address.
+    #[error("--listen {0}: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT")]
+    Syntax(String),
+    /// A name without an address.
+    #[error("--listen {text}: {source}")]
+    Unknown {
+        /// What was given.
+        text: String,
+        /// What the resolver says.
+        source: std::io::Error,
+    },
+    /// Others could come, and nobody said who may.
+    #[error(
+        "{0} can be reached from other machines, and no host is allowed yet: name those that may connect (--allow-host NQN), or let every host in (--allow-any-host). Without --listen, only this machine can connect"
+    )]
+    NobodyAllowed(SocketAddr),
+}
+
+/// Reads an address or looks a name up. A name may have several addresses.
+pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, ListenError> {
+    let syntax = || ListenError::Syntax(text.to_owned());
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => {
+            let (host, port) = rest.split_once(']').ok_or_else(syntax)?;
+            let port = if port.is_empty() { None } else { Some(port.strip_prefix(':').ok_or_else(syntax)?) };
+            (host, port)
+        }
+        None if text.parse::<IpAddr>().is_ok() => (text, None), // an IPv6 address without brackets, too
+        None => text.rsplit_once(':').map_or((text, None), |(host, port)| (host, Some(port))),
+    };
+    let port: u16 = port.map_or(Ok(DEFAULT_PORT), str::parse).map_err(|_| syntax())?;
+    if host.is_empty() || host.contains(['/', ' ', ',']) {
+        return Err(syntax());
+    }
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let unknown = |source| ListenError::Unknown { text: text.to_owned(), source };
+    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(unknown)?.collect();
+    found.sort();
+    found.dedup();
+    if found.is_empty() {
+        return Err(unknown(std::io::Error::other("the name has no address")));
+    }
+    Ok(found)
+}
+
+/// Refuses addresses that others can reach while nobody was allowed.
+pub fn check(addresses: &[SocketAddr], hosts_named: bool) -> Result<(), ListenError> {
+    match addresses.iter().find(|address| !is_loopback(address.ip())) {
+        Some(open) if !hosts_named => Err(ListenError::NobodyAllowed(*open)),
+        _ => Ok(()),
+    }
+}
+
+fn is_loopback(ip: IpAddr) -> bool {
+    ip.to_canonical().is_loopback()
+}

@@ -1,0 +1,133 @@
+//! `doorbell serve`: one process from its flags to its end.
+//!
+//! Flags become calls of RPC methods ([`plan`]), so that nothing is served that a client could not list, save and take away again. The order
+//! of a start: log, signals, RPC socket, reactors, parts, configuration, devices, listeners; of a stop: connections, parts, a flush of every
+//! device, the socket.
+
+mod banner;
+mod files;
+mod identity;
+mod layout;
+mod listen;
+mod plan;
+mod run;
+mod signals;
+
+pub(crate) use identity::random_bytes;
+
+use crate::cli::{DeviceSpec, ServeArgs};
+use crate::log::Log;
+use doorbell_rpc::{LogControl, LogLevel, Socket};
+use identity::Identity;
+use plan::{Device, Plan};
+use std::path::PathBuf;
+
+/// Why it does not serve (or did not stop cleanly), in words for people.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ServeError(String);
+
+fn error(what: impl std::fmt::Display) -> ServeError {
+    ServeError(what.to_string())
+}
+
+/// The file of the embedded default.
+const DEFAULT_FILE: &str = "doorbell.img";
+const DEFAULT_BYTES: u64 = 1 << 30;
+const DEFAULT_LISTEN: &str = "127.0.0.1:4420";
+
+/// Serves until it is told to stop.
+pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
+    let log = open_log(&args)?;
+    let handlers = signals::Handlers::install().map_err(|e| error(format!("signals cannot be handled: {e}")))?;
+    let layout = layout::layout(&args).map_err(error)?;
+    let wanted = wanted(&args)?;
+    let socket = match args.no_rpc_server {
+        true => None,
+        false => Some(Socket::open(args.rpc_socket.as_deref()).map_err(error)?),
+    };
+    if let Some(why) = socket.as_ref().and_then(Socket::moved) {
+        tracing::warn!("{why}");
+    }
+    if let Some(socket) = &socket {
+        tracing::info!(socket = %socket.path().display(), "RPC");
+    }
+    let _pid_file = args.pid_file.as_deref().map(files::PidFile::write).transpose().map_err(error)?;
+    run::run(run::Start { args, log, handlers, layout, plan: wanted, socket })
+}
+
+fn open_log(args: &ServeArgs) -> Result<Log, ServeError> {
+    let log = Log::install();
+    if args.syslog {
+        log.open_syslog().map_err(|e| error(format!("the system log cannot be reached: {e}")))?;
+    }
+    if args.silence_noticelog {
+        log.set_print_level(LogLevel::Warning);
+        log.set_level(LogLevel::Warning);
+    }
+    for flag in &args.logflags {
+        log.turn_on(flag).map_err(error)?;
+    }
+    for (flag, why) in args.idle.given() {
+        tracing::info!("{flag} has nothing to do: {why}");
+    }
+    Ok(log)
+}
+
+/// What the flags ask to be served; nothing, if they do not.
+fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
+    let mut files: Vec<DeviceSpec> = args.files.clone();
+    if args.is_default() {
+        let size = (!PathBuf::from(DEFAULT_FILE).exists()).then_some(DEFAULT_BYTES);
+        files.push(DeviceSpec { path: DEFAULT_FILE.into(), size, read_only: false, engine: None, block_size: None, name: None });
+    }
+    if files.is_empty() && args.mallocs.is_empty() {
+        let flags = [("--listen", !args.listens.is_empty()), ("--allow-host", !args.allow_hosts.is_empty()), ("--nqn", args.nqn.is_some())];
+        return match flags.iter().find(|(_, given)| *given) {
+            Some((flag, _)) => Err(error(format!(
+                "{flag} needs something to serve: add --file or --malloc, or leave out --empty, --json and --wait-for-rpc"
+            ))),
+            None => Ok(None),
+        };
+    }
+    let texts = if args.listens.is_empty() { vec![DEFAULT_LISTEN.to_owned()] } else { args.listens.clone() };
+    let mut listens = Vec::new();
+    for text in &texts {
+        listens.extend(listen::resolve(text).map_err(error)?);
+    }
+    listens.dedup();
+    let named = args.allow_any_host || !args.allow_hosts.is_empty();
+    listen::check(&listens, named).map_err(error)?;
+    let any_host = args.allow_any_host || args.allow_hosts.is_empty();
+    if any_host && !args.allow_any_host && !args.is_default() {
+        tracing::info!("any user of this machine can connect: --allow-host NQN admits only some hosts");
+    }
+    let (devices, mut subsystem) = devices(files, &args.mallocs)?;
+    if let Some(nqn) = &args.nqn {
+        subsystem.nqn.clone_from(nqn);
+    }
+    Ok(Some(Plan { devices: plan::name(devices), subsystem, listens, hosts: args.allow_hosts.clone(), any_host }))
+}
+
+/// The devices with their identities, and that of the subsystem: the first file's, so that it comes back with it.
+fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<(Vec<Device>, Identity), ServeError> {
+    let mut devices = Vec::new();
+    let mut subsystem = None;
+    for spec in files {
+        files::prepare(&spec).map_err(error)?;
+        let identity = match files::is_regular(&spec.path) && !spec.read_only {
+            true => {
+                let (identity, problem) = Identity::beside(&spec.path).map_err(error)?;
+                if let Some(why) = problem {
+                    tracing::warn!("the disk's identity is made from this machine's name and the path: {why}");
+                }
+                identity
+            }
+            false => files::identity(&spec.path),
+        };
+        subsystem.get_or_insert_with(|| identity.clone());
+        devices.push(Device::File(spec, identity));
+    }
+    devices.extend(mallocs.iter().map(|bytes| Device::Malloc(*bytes, Identity::random())));
+    Ok((devices, subsystem.unwrap_or_else(|| Identity::derived("malloc"))))
+}

@@ -1,0 +1,126 @@
+//! What the flags ask for, as calls of RPC methods: what is saved, listed and refused is the same whoever asks.
+
+use super::identity::Identity;
+use crate::cli::{DeviceSpec, Engine};
+use serde_json::{Map, Value, json};
+use std::net::SocketAddr;
+
+#[cfg(test)]
+mod tests;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Step {
+    /// The method.
+    pub method: &'static str,
+    /// Its parameters.
+    pub params: Map<String, Value>,
+}
+
+fn step(method: &'static str, params: Value) -> Step {
+    let Value::Object(mut params) = params else { return Step { method, params: Map::new() } };
+    params.retain(|_, value| !value.is_null());
+    Step { method, params }
+}
+
+/// A device of the flags, with its identity.
+#[derive(Clone, Debug)]
+pub enum Device {
+    /// A file or block device.
+    File(DeviceSpec, Identity),
+    /// Memory of so many bytes.
+    Malloc(u64, Identity),
+}
+
+/// Bytes of a block of memory devices: what every host takes.
+const MALLOC_BLOCK: u64 = 512;
+
+/// Everything that the flags ask for.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// Devices, each with a name.
+    pub devices: Vec<(String, Device)>,
+    /// The subsystem that serves them.
+    pub subsystem: Identity,
+    /// Where.
+    pub listens: Vec<SocketAddr>,
+    /// Who may connect.
+    pub hosts: Vec<String>,
+    /// May anybody?
+    pub any_host: bool,
+}
+
+/// Gives each device a name of its own: the file's, or the one asked for.
+pub fn name(devices: Vec<Device>) -> Vec<(String, Device)> {
+    let mut named: Vec<(String, Device)> = Vec::new();
+    for device in devices {
+        let wanted = match &device {
+            Device::File(spec, _) => {
+                let file = spec.path.file_name().map(|name| name.to_string_lossy().into_owned());
+                spec.name.clone().or(file).unwrap_or_else(|| "file".to_owned())
+            }
+            Device::Malloc(..) => {
+                let before = named.iter().filter(|(_, other)| matches!(other, Device::Malloc(..))).count();
+                format!("Malloc{before}")
+            }
+        };
+        let taken = |name: &str| named.iter().any(|(other, _)| other == name);
+        let name = (2..).map(|n| format!("{wanted}-{n}")).find(|name| !taken(name)).filter(|_| taken(&wanted)).unwrap_or(wanted);
+        named.push((name, device));
+    }
+    named
+}
+
+/// The calls that make the devices.
+pub fn devices(plan: &Plan) -> Vec<Step> {
+    plan.devices
+        .iter()
+        .map(|(name, device)| match device {
+            Device::Malloc(bytes, identity) => {
+                let params = json!({"name": name, "block_size": MALLOC_BLOCK, "num_blocks": bytes / MALLOC_BLOCK, "uuid": identity.uuid});
+                step("bdev_malloc_create", params)
+            }
+            Device::File(spec, identity) => {
+                let common =
+                    json!({"name": name, "filename": spec.path.to_string_lossy(), "block_size": spec.block_size, "uuid": identity.uuid});
+                let mut made = match spec.engine.unwrap_or(Engine::DEFAULT) {
+                    Engine::Uring => step("bdev_uring_create", common),
+                    Engine::Aio => step("bdev_aio_create", common),
+                };
+                if made.method == "bdev_aio_create" {
+                    made.params.insert("fallocate".to_owned(), (!spec.read_only).into());
+                    made.params.insert("readonly".to_owned(), spec.read_only.into());
+                }
+                made
+            }
+        })
+        .collect()
+}
+
+/// The calls that serve them, without the transport, which may be there.
+pub fn subsystem(plan: &Plan) -> Vec<Step> {
+    let nqn = &plan.subsystem.nqn;
+    let mut steps = vec![step(
+        "nvmf_create_subsystem",
+        json!({"nqn": nqn, "serial_number": plan.subsystem.serial, "model_number": "Doorbell", "allow_any_host": plan.any_host,
+            "max_namespaces": plan.devices.len().max(32)}),
+    )];
+    for (name, device) in &plan.devices {
+        let (Device::File(_, identity) | Device::Malloc(_, identity)) = device;
+        steps.push(step("nvmf_subsystem_add_ns", json!({"nqn": nqn, "namespace": {"bdev_name": name, "uuid": identity.uuid}})));
+    }
+    for host in &plan.hosts {
+        steps.push(step("nvmf_subsystem_add_host", json!({"nqn": nqn, "host": host})));
+    }
+    for address in &plan.listens {
+        let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
+        let listen = json!({"trtype": "TCP", "adrfam": family, "traddr": address.ip().to_string(), "trsvcid": address.port().to_string()});
+        steps.push(step("nvmf_subsystem_add_listener", json!({"nqn": nqn, "listen_address": listen})));
+    }
+    steps
+}
+
+/// The call that makes the transport.
+pub fn transport() -> Step {
+    step("nvmf_create_transport", json!({"trtype": "TCP"}))
+}

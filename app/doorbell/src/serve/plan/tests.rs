@@ -1,0 +1,57 @@
+use super::*;
+
+fn file(text: &str) -> Device {
+    Device::File(text.parse().unwrap(), Identity::derived(text))
+}
+
+fn plan() -> Plan {
+    Plan {
+        devices: name(vec![
+            file("/a/disk.img,ro"),
+            file("/b/disk.img,engine=uring,block-size=4k"),
+            Device::Malloc(1 << 20, Identity::derived("m")),
+        ]),
+        subsystem: Identity::derived("s"),
+        listens: vec!["127.0.0.1:4420".parse().unwrap(), "[::1]:4421".parse().unwrap()],
+        hosts: vec!["nqn.2026-01.org.example:h".to_owned()],
+        any_host: false,
+    }
+}
+
+#[test]
+fn devices_have_names_of_their_own() {
+    let names: Vec<_> = plan().devices.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["disk.img", "disk.img-2", "Malloc0"]);
+    let named = name(vec![file("/dev/vdb,name=data"), Device::Malloc(1, Identity::derived("")), Device::Malloc(1, Identity::derived(""))]);
+    let names: Vec<_> = named.into_iter().map(|(name, _)| name).collect();
+    assert_eq!(names, ["data", "Malloc0", "Malloc1"]);
+}
+
+#[test]
+fn flags_become_calls_that_spdk_knows() {
+    let plan = plan();
+    let steps: Vec<Step> = devices(&plan).into_iter().chain([transport()]).chain(subsystem(&plan)).collect();
+    let methods: Vec<_> = steps.iter().map(|step| step.method).collect();
+    let adds = ["nvmf_subsystem_add_ns"; 3];
+    let expected = ["bdev_aio_create", "bdev_uring_create", "bdev_malloc_create", "nvmf_create_transport", "nvmf_create_subsystem"]
+        .into_iter()
+        .chain(adds)
+        .chain(["nvmf_subsystem_add_host", "nvmf_subsystem_add_listener", "nvmf_subsystem_add_listener"]);
+    assert_eq!(methods, expected.collect::<Vec<_>>());
+    for step in &steps {
+        let spec = doorbell_control::spdk().method(step.method).unwrap();
+        for name in step.params.keys() {
+            assert!(spec.fields.iter().any(|field| field.name == name), "{}: {name}", step.method);
+        }
+        for field in spec.fields.iter().filter(|field| field.required) {
+            assert!(step.params.contains_key(field.name), "{}: {}", step.method, field.name);
+        }
+    }
+    assert_eq!(steps[0].params["readonly"], true);
+    assert_eq!(steps[1].params["block_size"], 4096);
+    assert_eq!(steps[2].params["num_blocks"], 2048);
+    assert_eq!(
+        steps.last().unwrap().params["listen_address"],
+        json!({"trtype": "TCP", "adrfam": "IPv6", "traddr": "::1", "trsvcid": "4421"})
+    );
+}

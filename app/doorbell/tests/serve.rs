@@ -1,0 +1,162 @@
+//! The server from its command line: what it makes, prints, answers and leaves behind.
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::os::unix::fs::MetadataExt;
+use support::Folder;
+
+#[test]
+fn the_embedded_default_serves_answers_stops_and_comes_back_the_same() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--listen", "127.0.0.1:0"]).ready();
+    let image = folder.path().join("doorbell.img").metadata().unwrap();
+    assert_eq!(image.len(), 1 << 30);
+    assert!(image.blocks() * 512 < 1 << 20, "the image is not sparse");
+    let (nqn, port) = (server.after(" -n ").to_owned(), server.after(" -s ").to_owned());
+    for line in ["modprobe nvme-tcp", "nvme discover -t tcp -a 127.0.0.1", "nvme connect -t tcp -a 127.0.0.1", "nvme disconnect"] {
+        assert!(server.banner().contains(line), "{}", server.banner());
+    }
+    std::net::TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+    let version = folder.rpc(&["spdk_get_version"]).unwrap();
+    assert!(version["version"].as_str().unwrap().starts_with("Doorbell"));
+    let subsystems = folder.rpc(&["nvmf_get_subsystems"]).unwrap();
+    let ours = |all: &Value| all.as_array().unwrap().iter().find(|s| s["nqn"] == nqn.as_str()).cloned().unwrap();
+    let before = ours(&subsystems);
+    assert_eq!(before["allow_any_host"], true);
+    assert_eq!(before["namespaces"][0]["bdev_name"], "doorbell.img");
+
+    let (status, log) = server.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(!folder.socket().exists());
+    assert!(!log.contains("ERROR"), "{log}");
+
+    let server = folder.serve(&["--listen", "127.0.0.1:0"]).ready();
+    assert_eq!(server.after(" -n "), nqn);
+    let again = ours(&folder.rpc(&["nvmf_get_subsystems"]).unwrap());
+    assert_eq!((&again["serial_number"], &again["namespaces"][0]["uuid"]), (&before["serial_number"], &before["namespaces"][0]["uuid"]));
+    assert_eq!(server.stop(Signal::INT).0.code(), Some(0));
+}
+
+#[test]
+fn beyond_this_machine_somebody_must_be_allowed() {
+    let folder = Folder::new();
+    let refused = folder.run(&["serve", "-r", "rpc.sock", "--malloc", "1M", "--listen", "0.0.0.0:0"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said.contains("--allow-host") && said.contains("--allow-any-host"), "{said}");
+    let host = "nqn.2014-08.org.nvmexpress:uuid:8c2d3f0e-6a57-4f6b-9d25-0123456789ab";
+    let server = folder.serve(&["--malloc", "1M", "--listen", "0.0.0.0:0", "--allow-host", host]).ready();
+    let all = folder.rpc(&["nvmf_get_subsystems"]).unwrap();
+    assert_eq!((&all[1]["allow_any_host"], &all[1]["hosts"][0]["nqn"]), (&json!(false), &json!(host)));
+    drop(server);
+}
+
+#[test]
+fn what_makes_no_sense_is_a_usage_error_and_what_cannot_be_is_an_error() {
+    let folder = Folder::new();
+    for words in [&["serve", "--no-such-flag"][..], &["serve", "--malloc", "lots"], &["nothing"], &["serve", "--config", "absent.toml"]] {
+        assert_eq!(folder.run(words).status.code(), Some(2), "{words:?}");
+    }
+    for (words, says) in [
+        (&["serve", "--file", "absent.img"][..], "size=1G"),
+        (&["serve", "--empty", "--listen", "127.0.0.1"], "--listen needs"),
+        (&["serve", "--empty", "-L", "nonsense"], "nvmf"),
+        (&["serve", "-m", "0x0"], "no CPU"),
+        (&["rpc", "-s", "absent.sock", "spdk_get_version"], "doorbell serve"),
+    ] {
+        let output = folder.run(words);
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{words:?}: {said}");
+        assert!(said.lines().last().unwrap().starts_with("doorbell: ") && said.contains(says), "{words:?}: {said}");
+    }
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "something was left behind");
+}
+
+#[test]
+fn a_socket_and_a_file_have_one_server() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--file", "a.img,size=1M", "--listen", "127.0.0.1:0"]).ready();
+    let second = folder.run(&["serve", "--empty", "-r", folder.socket().to_str().unwrap()]);
+    assert!(String::from_utf8(second.stderr).unwrap().contains("in use by another server"));
+    let third = folder.run(&["serve", "-r", "other.sock", "--file", "a.img", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8(third.stderr).unwrap();
+    assert!(third.status.code() == Some(1) && said.contains("a.img"), "{said}");
+    assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+}
+
+#[test]
+fn flags_come_from_a_file_too() {
+    let folder = Folder::new();
+    let text = "listen = ['127.0.0.1:0']\nmalloc = ['1M', '2M']\n[[file]]\npath = 'disk.img'\nsize = '3M'\nblock-size = 4096\n";
+    std::fs::write(folder.path().join("doorbell.toml"), text).unwrap();
+    let server = folder.serve(&["--config", "doorbell.toml", "--malloc", "4M"]).ready();
+    let devices = folder.rpc(&["bdev_get_bdevs"]).unwrap();
+    let sizes: Vec<u64> =
+        devices.as_array().unwrap().iter().map(|d| d["num_blocks"].as_u64().unwrap() * d["block_size"].as_u64().unwrap() >> 20).collect();
+    assert_eq!(sizes, [3, 1, 2, 4]);
+    assert_eq!(devices[0]["block_size"], 4096);
+    drop(server);
+}
+
+#[test]
+fn an_empty_server_is_configured_by_rpc_and_saved_and_loaded() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty"]).logs("RPC");
+    // Connecting waits until the server answers.
+    folder.rpc(&["bdev_malloc_create", "name=M0", "num_blocks=2048", "block_size=512"]).unwrap();
+    folder.rpc(&["nvmf_create_transport", "trtype=TCP"]).unwrap();
+    let nqn = "nqn=nqn.2016-06.io.spdk:cnode1";
+    folder.rpc(&["nvmf_create_subsystem", nqn, "serial_number=SN1", "allow_any_host=true"]).unwrap();
+    folder.rpc(&["nvmf_subsystem_add_ns", nqn, "namespace.bdev_name=M0"]).unwrap();
+    let refused = folder.rpc(&["bdev_malloc_create", "name=M0", "num_blocks=2048", "block_size=512"]).unwrap_err();
+    assert!(refused.contains("File exists"), "{refused}");
+    let config = |folder: &Folder| -> Vec<Value> {
+        let subsystems = folder.rpc(&["framework_get_subsystems"]).unwrap();
+        let names = subsystems.as_array().unwrap().iter().map(|s| s["subsystem"].as_str().unwrap().to_owned());
+        names
+            .map(|name| json!({"subsystem": name, "config": folder.rpc(&["framework_get_config", &format!("name={name}")]).unwrap()}))
+            .collect()
+    };
+    let saved = config(&folder);
+    assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+    std::fs::write(folder.path().join("saved.json"), json!({"subsystems": saved}).to_string()).unwrap();
+    let server = folder.serve(&["--json", "saved.json"]).logs("RPC");
+    assert_eq!(config(&folder), saved);
+    drop(server);
+}
+
+#[test]
+fn a_server_that_waits_starts_when_told() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--wait-for-rpc", "--malloc", "1M", "--listen", "127.0.0.1:0"]).logs("framework_start_init");
+    assert!(folder.rpc(&["bdev_get_bdevs"]).unwrap_err().contains("after framework is initialized"));
+    let status = folder.run(&["status", "-s", folder.socket().to_str().unwrap()]);
+    assert!(String::from_utf8(status.stdout).unwrap().contains("framework_start_init"));
+    folder.rpc(&["framework_start_init"]).unwrap();
+    let server = server.ready();
+    assert_eq!(folder.rpc(&["bdev_get_bdevs"]).unwrap()[0]["name"], "Malloc0");
+    let status = folder.run(&["status", "-s", folder.socket().to_str().unwrap()]);
+    let shown = String::from_utf8(status.stdout).unwrap();
+    assert!(shown.contains("Malloc0") && shown.contains("1 MiB") && shown.contains("Reactors"), "{shown}");
+    drop(server);
+}
+
+#[test]
+fn a_client_can_end_the_process() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty"]).logs("RPC");
+    let _ = folder.rpc(&["spdk_kill_instance", "sig_name=SIGTERM"]);
+    let (status, log) = server.logs("stopping").wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn only_allowed_methods_are_there_and_flags_without_effect_are_told() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty", "--rpcs-allowed", "rpc_get_methods,spdk_get_version", "-s", "512", "-u"]).logs("-u/--no-pci");
+    assert_eq!(folder.rpc(&["rpc_get_methods"]).unwrap(), json!(["rpc_get_methods", "spdk_get_version"]));
+    assert!(folder.rpc(&["bdev_get_bdevs"]).unwrap_err().contains("Method not found"));
+    drop(server);
+}
