@@ -17,6 +17,11 @@ pub(crate) struct Facts {
 }
 
 impl Facts {
+    /// Is there nothing that a flush would do?
+    pub(crate) fn needs_no_flush(&self) -> bool {
+        !self.volatile && !self.ops.has(Op::Flush)
+    }
+
     pub(crate) fn new(info: &DeviceInfo, read_only: bool, longest: u32) -> Facts {
         let volatile = info.write_cache == WriteCache::Volatile;
         Facts { blocks: info.blocks, shift: info.block_shift, read_only, volatile, ops: info.ops, longest }
@@ -84,6 +89,8 @@ pub(crate) fn plan(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
         IoCommand::Write(c) => transfer(Op::Write, Way::FromHost, &c, facts)?,
         IoCommand::Compare(c) => transfer(Op::Compare, Way::FromHost, &c, facts)?,
         IoCommand::Verify(c) => Plan { shape: Shape::Verify, way: Way::None, ..transfer(Op::Read, Way::ToHost, &c, facts)? },
+        // Nothing is volatile and the device has nothing to flush: done is done.
+        IoCommand::Flush if facts.needs_no_flush() => Plan::NOTHING,
         IoCommand::Flush => Plan { op: Op::Flush, shape: Shape::One, ..Plan::NOTHING },
         IoCommand::WriteZeroes(c) => {
             if c.whole_namespace || c.extension_type != 0 {

@@ -191,7 +191,8 @@ impl World {
     /// If that does not come.
     pub(crate) fn settle(&mut self) {
         for pipe in &self.pipes {
-            if let Some(token) = pipe.0.borrow().token {
+            let p = pipe.0.borrow();
+            if let Some(token) = p.token.filter(|_| p.hung_up || !p.to_target.is_empty()) {
                 self.cx.wake(token);
             }
         }

@@ -27,6 +27,9 @@ fn what_a_namespace_cannot_do_is_refused() {
     assert_eq!(plan(&write(0, 1), &read_only), Err(Status::WRITE_PROTECTED));
     assert!(plan(&IoCommand::Flush.encode(), &read_only).is_ok());
     let plain = Facts { ops: OpSet::of(&[Op::Read, Op::Write]), ..facts() };
+    // A write-through device without flush has nothing to do; a cache that cannot be flushed is asked all the same, and will say so.
+    assert_eq!(plan(&IoCommand::Flush.encode(), &plain), Ok(Plan::NOTHING));
+    assert_eq!(plan(&IoCommand::Flush.encode(), &Facts { volatile: true, ..plain }).unwrap().op, Op::Flush);
     let zeroes = IoCommand::WriteZeroes(WriteZeroes { deallocate: true, ..WriteZeroes::default() }).encode();
     assert_eq!(plan(&zeroes, &plain), Err(Status::INVALID_OPCODE));
     assert!(plan(&zeroes, &facts()).unwrap().flags.has(Flags::MAY_UNMAP));

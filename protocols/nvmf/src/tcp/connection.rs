@@ -202,6 +202,10 @@ impl Connection {
         if cx.now() >= self.timer {
             self.look_at_time(cx, shared);
         }
+        if self.timer != NEVER {
+            // The earliest timer of a token stands: once it has fired the later one has to be set again.
+            cx.wake_at(self.token, self.timer);
+        }
         let traffic = self.receive(cx, shared, scratch);
         if self.life == Life::Open {
             self.ask(cx, shared);
@@ -238,6 +242,10 @@ impl Connection {
         if self.deadline != NEVER {
             self.timer = self.deadline;
         }
+        if self.is_held_up() {
+            // Its keep-alive may lie among what is not looked at yet.
+            self.heard = now;
+        }
         if let Queue::Admin(c) = &self.queue
             && let Some(ns) = c.keep_alive_ns()
         {
@@ -245,9 +253,6 @@ impl Connection {
             if now >= self.timer {
                 return self.close(cx, shared, "its keep-alive timer has expired");
             }
-        }
-        if self.timer != NEVER {
-            cx.wake_at(self.token, self.timer);
         }
     }
 
@@ -285,6 +290,8 @@ impl Connection {
             self.life = Life::Draining;
             self.leave(cx, shared);
             self.deadline = cx.now().after(DRAIN_NS);
+        }
+        if matches!(self.life, Life::Finishing | Life::Draining) && self.deadline != NEVER {
             cx.wake_at(self.token, self.deadline);
         }
         if self.life == Life::Draining && (cx.now() >= self.deadline || self.throw_away(scratch)) {
@@ -296,7 +303,6 @@ impl Connection {
     pub(super) fn finish(&mut self, cx: &mut Cx) {
         self.life = Life::Finishing;
         self.deadline = cx.now().after(DRAIN_NS);
-        cx.wake_at(self.token, self.deadline);
         cx.wake(self.token);
     }
 

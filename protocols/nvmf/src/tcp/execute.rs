@@ -166,7 +166,7 @@ impl Connection {
     fn next_flush(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
         let Queue::Io { attached, .. } = self.queue else { return };
         let Some(r) = self.requests.get(slot) else { return };
-        match shared.namespaces.next_queue(attached, r.next) {
+        match shared.namespaces.next_to_flush(attached, r.next) {
             Some((nsid, queue)) => {
                 (r.next, r.queue) = (nsid, queue);
                 let Some(mut io) = r.io.take() else { return };

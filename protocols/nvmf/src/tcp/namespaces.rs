@@ -185,12 +185,12 @@ impl Namespaces {
         }
     }
 
-    /// The first queue of an attached subsystem whose namespace id is above `after`.
-    pub(super) fn next_queue(&self, attached: u32, after: u32) -> Option<(u32, u32)> {
+    /// The first queue of an attached subsystem whose namespace id is above `after` and whose device may have something to flush.
+    pub(super) fn next_to_flush(&self, attached: u32, after: u32) -> Option<(u32, u32)> {
         let Some(Some(a)) = self.attached.get(attached as usize) else { return None };
         let rest = a.found.iter().enumerate().skip(after as usize + 1);
         rest.filter_map(|(nsid, f)| match f {
-            Found::Queue(q) => Some((u32::try_from(nsid).ok()?, *q)),
+            Found::Queue(q) if !self.facts(*q)?.needs_no_flush() => Some((u32::try_from(nsid).ok()?, *q)),
             _ => None,
         })
         .next()

@@ -285,6 +285,11 @@ impl Connection {
         false
     }
 
+    /// Does what the host has sent wait for something of ours?
+    pub(super) fn is_held_up(&self) -> bool {
+        self.rx.blocked
+    }
+
     /// Is the handshake of PDUs done?
     pub(super) fn is_ready(&self) -> bool {
         self.codec.phase() == Phase::Ready

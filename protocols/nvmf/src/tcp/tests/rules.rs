@@ -174,14 +174,14 @@ fn a_host_that_stays_silent_beyond_its_keep_alive_loses_all_its_queues() {
     let mut world = World::new(16);
     let mut host = world.host(HostOffer::default());
     host.handshake(&mut world);
-    done(host.connect_admin(&mut world, NQN, 5000));
+    // Rounded up to twenty seconds. In steps, since the timer of the handshake fires as well.
+    done(host.connect_admin(&mut world, NQN, 15_000));
     done(host.enable(&mut world));
     let (end, _) = host.connect_io(&mut world, 1).unwrap();
     host.io = Some(end);
-    // Raised to ten seconds.
-    world.advance(9_000_000_000);
+    world.advance(11_000_000_000);
     done(host.admin(&mut world, &AdminCommand::KeepAlive.encode()));
-    world.advance(9_000_000_000);
+    world.advance(19_000_000_000);
     assert!(!host.admin.is_closed());
     world.advance(2_000_000_000);
     assert!(host.admin.is_closed() && host.io.as_ref().unwrap().is_closed());
