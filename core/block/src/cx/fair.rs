@@ -43,10 +43,16 @@ impl Fair {
     }
 
     pub(super) fn wait(&mut self, who: Token, boxes: usize, returns: u64) {
+        // Only the first waiter sets the mark: one that comes later may have been refused what came back since, because the first waits.
+        // While some are being served, what they leave is for whoever comes now, so anything spare is news.
+        if !self.called.is_empty() {
+            self.seen = (0, returns);
+        } else if self.waiting.is_empty() {
+            self.seen = (boxes, returns);
+        }
         if !self.waiting.contains(&who) {
             self.waiting.push_back(who);
         }
-        self.seen = (boxes, returns);
     }
 
     pub(super) fn forget(&mut self, who: Token) {

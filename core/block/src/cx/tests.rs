@@ -80,6 +80,34 @@ fn who_waits_is_served_in_turn_and_nobody_overtakes() {
 }
 
 #[test]
+fn whoever_is_refused_because_another_waits_is_called_for_what_came_back_before() {
+    let mut cx = cx(1);
+    let (a, b) = (cx.token(ConsumerId(1)), cx.token(ConsumerId(2)));
+    let held = cx.take_io().unwrap();
+    cx.wait(a);
+    cx.end_turn();
+    cx.put_io(held);
+    assert!(cx.take_io().is_none(), "a waits, so nobody overtakes it");
+    cx.wait(b); // after the box came back
+    cx.wait(a); // woken for something else meanwhile, and refused like anybody
+    cx.end_turn();
+    let mut ready = vec![];
+    cx.take_ready(&mut ready);
+    assert_eq!(ready, [a, b], "the only box is back: nothing else will ever call them");
+    // Both leave it: what they do not take is for who was refused meanwhile.
+    let c = cx.token(ConsumerId(3));
+    assert!(cx.take_io().is_none());
+    cx.wait(c);
+    for t in ready.clone() {
+        cx.begin_run(t);
+        cx.end_run();
+    }
+    cx.end_turn();
+    cx.take_ready(&mut ready);
+    assert_eq!(ready, [c]);
+}
+
+#[test]
 fn mail_reaches_its_layer_and_only_that() {
     let mut cx = cx(1);
     let token = cx.token(ConsumerId(1));
