@@ -62,7 +62,8 @@ impl Ledger {
 
     /// What is still out, in words.
     pub fn missing(&self) -> String {
-        let mut all: Vec<String> = self.out.values().map(|s| format!("{:?} of {} blocks at {} (tag {})", s.op, s.blocks, s.lba, s.tag)).collect();
+        let mut all: Vec<String> =
+            self.out.values().map(|s| format!("{:?} of {} blocks at {} (tag {})", s.op, s.blocks, s.lba, s.tag)).collect();
         all.sort();
         let more = all.len().saturating_sub(8);
         all.truncate(8);
@@ -86,7 +87,10 @@ impl Ledger {
         self.returned += 1;
         let now = Sent::of(io);
         match self.out.remove(&io.id()) {
-            None => self.violation(format!("a box came back that was not out: {:?} of {} blocks at {} (tag {})", now.op, now.blocks, now.lba, now.tag)),
+            None => self.violation(format!(
+                "a box came back that was not out: {:?} of {} blocks at {} (tag {})",
+                now.op, now.blocks, now.lba, now.tag
+            )),
             Some(then) if then != now => self.violation(format!("a box came back changed: it was {then:?}, and is {now:?}")),
             Some(_) if io.status == unset => self.violation(format!("nobody set the status of {:?} at {}", now.op, now.lba)),
             Some(_) => {}

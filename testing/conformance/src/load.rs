@@ -274,7 +274,9 @@ impl Load {
             return Err(Failure::new(format!("a box came back with tag {}, which nobody gave it", io.tag)));
         };
         self.busy.retain(|(tag, ..)| *tag != io.tag);
-        let about = || format!("request {}, {:?} of {} blocks at {} (source {}, {:?}, {:?})", io.tag, r.op, r.blocks, r.lba, r.source, r.flags, r.cuts);
+        let about = || {
+            format!("request {}, {:?} of {} blocks at {} (source {}, {:?}, {:?})", io.tag, r.op, r.blocks, r.lba, r.source, r.flags, r.cuts)
+        };
         if io.status != want {
             return Err(Failure::new(format!("{} ended as {} and should have been {}", about(), io.status, want)));
         }

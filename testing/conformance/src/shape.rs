@@ -8,6 +8,14 @@ use std::ops::Range;
 /// The most that one request of a test moves.
 const PAYLOAD_MOST: u64 = 128 << 10;
 
+/// The most that one compare-and-write covers. `Limits` has no word for it: whoever claims the operation does this much, or one block.
+const COMPARE_AND_WRITE_MOST: u64 = 4096;
+
+/// Does `op` begin and end at write units? What only forgets data does not.
+fn keeps_units(op: Op) -> bool {
+    op.writes() && op != Op::Unmap
+}
+
 /// Random ranges and cuts that `info` allows.
 #[derive(Clone, Debug)]
 pub(crate) struct Shape {
@@ -29,7 +37,7 @@ impl Shape {
             _ => l.transfer_blocks,
         };
         let payload = match op {
-            Op::CompareAndWrite => PAYLOAD_MOST / 2,
+            Op::CompareAndWrite => COMPARE_AND_WRITE_MOST,
             _ => PAYLOAD_MOST,
         };
         let mut most = (payload >> self.info.block_shift).max(1);
@@ -45,7 +53,7 @@ impl Shape {
 
     /// A range inside of `region`; `None` when the limits leave none there.
     pub(crate) fn range(&self, entropy: &mut Entropy, op: Op, region: &Range<u64>) -> Option<(u64, u32)> {
-        let unit = if matches!(op, Op::Write | Op::CompareAndWrite) { u64::from(self.info.limits.write_unit_blocks.max(1)) } else { 1 };
+        let unit = if keeps_units(op) { u64::from(self.info.limits.write_unit_blocks.max(1)) } else { 1 };
         let first = region.start.div_ceil(unit) * unit;
         let units = region.end.checked_sub(first)? / unit;
         if units == 0 {
@@ -73,7 +81,8 @@ impl Shape {
         let least = len.div_ceil(pieces).next_multiple_of(align);
         let longest = if l.segment_bytes == 0 { u32::MAX } else { down(l.segment_bytes) };
         let fits_one = len <= longest;
-        let cut = |entropy: &mut Entropy| (least + down(1 + entropy.below(u64::from(len.max(1))) as u32)).next_multiple_of(align).min(longest);
+        let cut =
+            |entropy: &mut Entropy| (least + down(1 + entropy.below(u64::from(len.max(1))) as u32)).next_multiple_of(align).min(longest);
         match entropy.below(4) {
             0 if fits_one => Cuts::One,
             1 if fits_one => Cuts::Skewed((1 + entropy.below(300) as u32).next_multiple_of(align)),

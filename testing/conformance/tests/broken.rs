@@ -1,6 +1,8 @@
 //! The suite over devices that are broken on purpose, one fault each: a suite that passes them is the one that is broken.
 
-use doorbell_block::{Abort, BlockDevice, BlockQueue, ConsumerId, Cx, DeviceInfo, Done, Flags, Io, IoId, Op, OpenError, Status, Token, WriteCache};
+use doorbell_block::{
+    Abort, BlockDevice, BlockQueue, ConsumerId, Cx, DeviceInfo, Done, Flags, Io, IoId, Op, OpenError, Status, Token, WriteCache,
+};
 use doorbell_conformance::{Ram, Subject, Suite};
 use doorbell_sim::{DiskSpec, SimDisk};
 use std::collections::HashMap;

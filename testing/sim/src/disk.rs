@@ -16,7 +16,9 @@ mod tests;
 pub use image::Image;
 
 use crate::entropy::Entropy;
-use doorbell_block::{AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache};
+use doorbell_block::{
+    AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache,
+};
 use image::Medium;
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;

@@ -5,7 +5,9 @@
 
 use crate::durability::{Breach, DurabilityModel, WriteId, stamp_block};
 use crate::entropy::Entropy;
-use doorbell_block::{BlockDevice, BlockQueue, Consumer, ConsumerId, Cx, DeviceInfo, Done, Flags, Io, Op, OpenError, ReadAfterUnmap, Token};
+use doorbell_block::{
+    BlockDevice, BlockQueue, Consumer, ConsumerId, Cx, DeviceInfo, Done, Flags, Io, Op, OpenError, ReadAfterUnmap, Token,
+};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::rc::Rc;

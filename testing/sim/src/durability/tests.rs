@@ -135,7 +135,9 @@ fn what_a_cut_left_is_where_the_next_run_begins() {
     let left = image(&m, &[(1, a)]);
     m.check_image(&left).unwrap();
     m.restart(&left);
-    assert!(m.check_image(&left).is_ok() && m.check_image(&image(&m, &[])).is_err() && m.check_image(&image(&m, &[(0, a), (1, a)])).is_err());
+    assert!(
+        m.check_image(&left).is_ok() && m.check_image(&image(&m, &[])).is_err() && m.check_image(&image(&m, &[(0, a), (1, a)])).is_err()
+    );
     let b = m.zeroes(1, 1, true);
     assert_ne!(a, b);
     m.acked(b);
