@@ -3,7 +3,7 @@
 use doorbell_block::{DeviceInfo, Flags, Io, Limits, Op, OpSet, WriteCache};
 
 /// Bytes of a bounce buffer, as long as the pool has them.
-pub(crate) const BOUNCE_BYTES: u32 = 64 << 10;
+const BOUNCE_BYTES: u32 = 64 << 10;
 /// Bytes of the bounce buffer that a queue keeps for itself, so that emulation never depends on others.
 const RESERVE_BYTES: u32 = 4096;
 
@@ -165,6 +165,11 @@ impl Geometry {
     /// Bytes that a queue keeps for itself.
     pub(crate) fn reserve_bytes(&self) -> u32 {
         RESERVE_BYTES.max(1 << self.shift)
+    }
+
+    /// Blocks of one bounce buffer, which goes down as one segment.
+    pub(crate) fn bounce_blocks(&self) -> u32 {
+        (BOUNCE_BYTES.min(or_max(self.segment_bytes)) >> self.shift).max(1)
     }
 
     /// Does anything need a bounce buffer?

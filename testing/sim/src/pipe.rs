@@ -154,6 +154,11 @@ impl PipeEnd {
         net.at(now, &self.pipe, self.me);
     }
 
+    /// Wakes nobody from now on.
+    pub fn unbind(&self) {
+        self.pipe.borrow_mut().owners[self.me] = None;
+    }
+
     /// Reads what has arrived: how many bytes, zero at the end of the stream, `WouldBlock` when nothing is there, `ConnectionReset` after a cut.
     pub fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
         let mut pipe = self.pipe.borrow_mut();

@@ -4,7 +4,7 @@
 //! this queue alone, so that one part at a time can always go on. The first error in time wins, and stops further parts.
 
 use super::{CHILD, ServiceQueue};
-use crate::info::{BOUNCE_BYTES, Geometry};
+use crate::info::Geometry;
 use crate::stats::OpStat;
 use doorbell_block::{Abort, Cx, Flags, Io, IoId, Op, OpenError, Status};
 use doorbell_mem::Seg;
@@ -29,8 +29,10 @@ enum Plan {
         /// From the end, because the ranges overlap that way.
         backward: bool,
     },
-    /// Read, compare, write: alone on its range.
+    /// Reads, compared here, alone on the range; when all are equal, what `SecondHalf` does.
     CompareAndWrite,
+    /// Writes of the payload's second half, still alone on the range.
+    SecondHalf,
 }
 
 struct Parent {
@@ -184,18 +186,23 @@ impl ServiceQueue {
     /// Hands out as many parts as may be; ends the parent when all is done.
     fn advance(&mut self, cx: &mut Cx, slot: u16) {
         loop {
-            let Some(Some(p)) = self.fan.parents.get(slot as usize) else { return };
+            let Some(Some(p)) = self.fan.parents.get_mut(slot as usize) else { return };
             let at_once = if matches!(p.plan, Plan::Parts | Plan::Zeroes) { KIDS } else { 1 };
             let more = p.status.is_ok() && p.issued < p.io.blocks;
             if !more {
-                if p.left == 0 {
-                    self.end_or_flush(cx, slot);
+                if p.left > 0 {
+                    return;
                 }
-                return;
+                if p.plan == Plan::CompareAndWrite && p.status.is_ok() {
+                    (p.plan, p.issued) = (Plan::SecondHalf, 0);
+                    continue;
+                }
+                return self.end_or_flush(cx, slot);
             }
             if p.left as usize >= at_once {
                 return;
             }
+            let Some(Some(p)) = self.fan.parents.get(slot as usize) else { return };
             let part = self.next_part(p);
             if !self.send_part(cx, slot, part) {
                 // Children that are out bring it on; if there are none, whoever puts a box or buffer back does.
@@ -208,11 +215,10 @@ impl ServiceQueue {
     fn next_part(&self, p: &Parent) -> Part {
         let g = &self.geometry;
         let rest = p.io.blocks - p.issued;
-        let bounce_blocks = BOUNCE_BYTES.max(1 << g.shift) >> g.shift;
+        let bounce_blocks = g.bounce_blocks();
         let lba = p.io.lba + u64::from(p.issued);
         let to_boundary = g.to_boundary(lba).min(u64::from(rest)) as u32;
         match p.plan {
-            Plan::CompareAndWrite => Part { offset: 0, blocks: rest, bounce: true },
             Plan::Copy { backward } => {
                 let most = rest.min(bounce_blocks).min(g.max_blocks);
                 if backward {
@@ -224,8 +230,12 @@ impl ServiceQueue {
                     Part { offset: p.issued, blocks, bounce: true }
                 }
             }
-            Plan::Zeroes | Plan::Compare => {
+            Plan::Compare | Plan::CompareAndWrite => {
                 Part { offset: p.issued, blocks: to_boundary.min(bounce_blocks).min(g.max_blocks), bounce: true }
+            }
+            Plan::Zeroes | Plan::SecondHalf => {
+                let blocks = whole_units(to_boundary.min(bounce_blocks).min(g.max_blocks), g.write_unit);
+                Part { offset: p.issued, blocks, bounce: true }
             }
             Plan::Parts => {
                 let limit = g.limit(p.io.op);
@@ -280,7 +290,7 @@ impl ServiceQueue {
 
     fn must_be_whole(&self, slot: u16) -> bool {
         let unit = self.geometry.write_unit > 1;
-        matches!(self.fan.parents.get(slot as usize), Some(Some(p)) if p.plan == Plan::CompareAndWrite || unit)
+        matches!(self.fan.parents.get(slot as usize), Some(Some(_)) if unit)
     }
 
     /// A child is back.
@@ -302,7 +312,7 @@ impl ServiceQueue {
                 if let Some(k) = p.kids.iter_mut().find(|k| k.is_none()) {
                     *k = Some(child.id());
                 }
-                second_step(p, &mut child, offset, shift, self.geometry.fua);
+                second_step(p, &mut child, offset, self.geometry.fua);
                 child.push(word);
                 return self.down(cx, child);
             }
@@ -344,7 +354,7 @@ impl ServiceQueue {
         if let Some(h) = &self.histogram {
             h.record(ns);
         }
-        let held = p.plan == Plan::CompareAndWrite;
+        let held = matches!(p.plan, Plan::CompareAndWrite | Plan::SecondHalf);
         self.finish(cx, p.io, p.status);
         if held {
             self.end_hold(cx);
@@ -430,6 +440,10 @@ fn fill_child(p: &mut Parent, child: &mut Io, part: &Part, shift: u8, fua: bool)
             child.sg.fill(0, bytes, 0);
         }
         Plan::Compare | Plan::CompareAndWrite => child.op = Op::Read,
+        Plan::SecondHalf => {
+            (child.op, child.flags) = (Op::Write, keep);
+            child.sg.copy_from(0, &p.io.sg, (p.io.blocks + part.offset) << shift, bytes);
+        }
         Plan::Copy { .. } => (child.op, child.lba) = (Op::Read, p.io.source + u64::from(part.offset)),
     }
 }
@@ -445,8 +459,7 @@ fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, shift: u8) -> 
         }
         (Plan::Compare | Plan::CompareAndWrite, Op::Read) => match p.io.sg.first_difference(at, &child.sg, 0, child.sg.bytes()) {
             Some(_) => Err(Status::Miscompare),
-            None if p.plan == Plan::Compare => Ok(Next::Done),
-            None => Ok(Next::Write),
+            None => Ok(Next::Done),
         },
         (Plan::Copy { .. }, Op::Read) => Ok(Next::Write),
         _ => Ok(Next::Done),
@@ -454,13 +467,9 @@ fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, shift: u8) -> 
 }
 
 /// Turns a child that has read into one that writes.
-fn second_step(p: &Parent, child: &mut Io, offset: u32, shift: u8, fua: bool) {
-    let bytes = child.sg.bytes();
+fn second_step(p: &Parent, child: &mut Io, offset: u32, fua: bool) {
     child.op = Op::Write;
     child.status = Status::Ok;
     child.lba = p.io.lba + u64::from(offset);
     child.flags = if fua && p.io.flags.has(Flags::FUA) { Flags::FUA } else { Flags::NONE };
-    if p.plan == Plan::CompareAndWrite {
-        child.sg.copy_from(0, &p.io.sg, (p.io.blocks + offset) << shift, bytes);
-    }
 }

@@ -4,6 +4,7 @@
 //! come back, says so, and goes on. No lock is on the path of a request: the shared word tells that there is a hold at all.
 
 use super::ServiceQueue;
+use super::slow::Whole;
 use crate::shared::{Exclusive, Hold, bits};
 use doorbell_block::{Abort, Cx, Io, Message, Op, Status};
 use std::collections::VecDeque;
@@ -47,7 +48,7 @@ impl Holding {
 impl ServiceQueue {
     /// Does it need the device, or a part of it, for itself?
     pub(super) fn needs_hold(&self, io: &Io) -> bool {
-        io.op == Op::Reset || (io.op == Op::CompareAndWrite && !self.geometry.ops.has(Op::CompareAndWrite))
+        io.op == Op::Reset || (io.op == Op::CompareAndWrite && self.whole(io) != Whole::Yes)
     }
 
     /// Does a hold forbid it now?

@@ -38,6 +38,8 @@ impl ServiceQueue {
             return Err(Status::Invalid);
         }
         match io.op {
+            // A flush that nobody beneath does would promise what nobody keeps.
+            Op::Flush if !g.ops.has(Op::Flush) && g.write_cache == WriteCache::Volatile => return Err(Status::Unsupported),
             Op::Flush | Op::Reset => return Ok(()),
             Op::SeekData | Op::SeekHole => return if io.lba < g.blocks { Ok(()) } else { Err(Status::OutOfRange) },
             _ => {}
@@ -112,7 +114,7 @@ impl ServiceQueue {
         self.base.submit(cx, io);
     }
 
-    fn whole(&self, io: &Io) -> Whole {
+    pub(super) fn whole(&self, io: &Io) -> Whole {
         let g = &self.geometry;
         let native = g.ops.has(io.op);
         let fua_ok = !io.flags.has(Flags::FUA) || g.fua || !io.op.writes();
@@ -221,7 +223,8 @@ impl ServiceQueue {
     }
 }
 
-enum Whole {
+#[derive(PartialEq, Eq)]
+pub(super) enum Whole {
     /// The device does it as it is.
     Yes,
     /// There is nothing to do.

@@ -84,8 +84,14 @@ pub(super) async fn seek(env: Rc<Env>) -> Outcome {
             rig.run(Request::plain(Op::Unmap, unit, env.unit())).await?;
         }
     }
+    // What is unmapped and may read as anything is neither.
+    let anything = env.has(Op::Unmap) && env.info.read_after_unmap == ReadAfterUnmap::Undefined;
     let mut data = Vec::new();
     for lba in 0..blocks {
+        if anything && (!env.writable() || lba >= blocks / 2 / unit * unit || (unit..2 * unit).contains(&lba)) {
+            data.push(false);
+            continue;
+        }
         data.push(rig.run(Request::read(lba, 1, env.shift())).await?.data.iter().any(|b| *b != 0));
     }
     for lba in 0..blocks {

@@ -6,7 +6,7 @@ use doorbell_control::Uuid;
 use std::sync::Arc;
 
 /// A device as openers of the block layer see it. The registry forgets it when both are dropped.
-pub fn opened(device: Arc<dyn BlockDevice>, access: Access) -> (Registry, Arc<Handle>) {
+pub(crate) fn opened(device: Arc<dyn BlockDevice>, access: Access) -> (Registry, Arc<Handle>) {
     let registry = Registry::new();
     let spec = NewBdev {
         name: "device".to_owned(),
