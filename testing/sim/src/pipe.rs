@@ -81,13 +81,15 @@ struct Pipe {
 }
 
 type Event = (ReactorId, Token);
+/// An end of a pipe that somebody may have let go of.
+type AnEnd = (Weak<RefCell<Pipe>>, usize);
 
 struct Net {
     clock: SimClock,
     entropy: Entropy,
     trace: Trace,
     order: u64,
-    events: BTreeMap<(Ticks, u64), (Weak<RefCell<Pipe>>, usize)>,
+    events: BTreeMap<(Ticks, u64), AnEnd>,
 }
 
 impl Net {

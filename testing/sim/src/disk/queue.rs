@@ -300,7 +300,7 @@ fn within_limits(limits: &Limits, io: &Io) -> bool {
     let crosses =
         matches!(io.op, Op::Read | Op::Write | Op::Compare | Op::CompareAndWrite) && boundary > 0 && io.lba / boundary != last / boundary;
     let unit = u64::from(limits.write_unit_blocks.max(1));
-    let whole = !io.op.writes() || io.op == Op::Unmap || io.lba % unit == 0 && (last + 1) % unit == 0;
+    let whole = !io.op.writes() || io.op == Op::Unmap || (io.lba.is_multiple_of(unit) && (last + 1).is_multiple_of(unit));
     let segments = io.sg.segs();
     let align = limits.align_bytes.max(1) as usize;
     let aligned = |s: &doorbell_mem::Seg| (s.address() as usize).is_multiple_of(align) && (s.len() as usize).is_multiple_of(align);
