@@ -113,10 +113,13 @@ impl Env {
     }
 }
 
+/// A case under way.
+pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
+
 /// A case of the suite.
 pub(crate) struct Case {
     pub(crate) name: &'static str,
     /// How many reactors it wants.
     pub(crate) reactors: u32,
-    pub(crate) run: fn(Rc<Env>) -> std::pin::Pin<Box<dyn Future<Output = Outcome>>>,
+    pub(crate) run: fn(Rc<Env>) -> Running,
 }

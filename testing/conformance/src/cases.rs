@@ -8,16 +8,14 @@ mod exact;
 mod load;
 mod looks;
 
-use crate::case::{Case, Env, Outcome};
+use crate::case::{Case, Env, Running};
 use std::rc::Rc;
 
 macro_rules! cases {
     ($($reactors:literal $module:ident :: $name:ident),* $(,)?) => {
         /// Every case, in the order in which they run: what others rest on first.
         pub(crate) const ALL: &[Case] = &[
-            $(Case { name: stringify!($name), reactors: $reactors, run: |env: Rc<Env>| -> std::pin::Pin<Box<dyn Future<Output = Outcome>>> {
-                Box::pin($module::$name(env))
-            } }),*
+            $(Case { name: stringify!($name), reactors: $reactors, run: |env: Rc<Env>| -> Running { Box::pin($module::$name(env)) } }),*
         ];
     };
 }
