@@ -194,7 +194,9 @@ impl Suite {
         // The case's own patience ends first, and knows more.
         let budget_ns = self.patience.ns.saturating_mul(100);
         let outcome = machine.run(budget_ns, |local| self.body(case, local)).unwrap_or_else(|e| Err(Failure::new(e.to_string())));
-        counted(outcome, &machine.close(self.patience.ns))
+        // What failed may never rest; nobody asks then what it lost.
+        let rest_ns = if outcome.is_ok() { self.patience.ns } else { 0 };
+        counted(outcome, &machine.close(rest_ns))
     }
 }
 
