@@ -404,6 +404,39 @@ pub(crate) fn a_block_device<B: Backend>() {
     });
 }
 
+/// Flushes that a block device was sent, as the kernel counts them (Documentation/block/stat.rst: the 16th number).
+fn flushes(disk: &Loop) -> u64 {
+    let name = Path::new(&disk.0).file_name().unwrap().to_str().unwrap();
+    let text = fs::read_to_string(format!("/sys/block/{name}/stat")).unwrap();
+    text.split_whitespace().nth(15).unwrap().parse().unwrap()
+}
+
+/// A flush, and a write or zeroing with FUA, reach the device's cache; others do not.
+pub(crate) fn durability_reaches_the_device<B: Backend>() {
+    let dir = TempDir::new();
+    let Some(disk) = Loop::new(&dir.path("disk"), 4 * MIB) else { return };
+    on_reactors(1, |local| async move {
+        let device = made::<B>(&FileOptions::new(&disk.0));
+        assert_eq!(device.info().write_cache, WriteCache::Volatile);
+        let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+        let buffer = local.with(|cx| cx.buffer(512).unwrap()).await;
+        for (op, flags, reaches) in [
+            (Op::Write, Flags::NONE, false),
+            (Op::Flush, Flags::NONE, true),
+            (Op::Write, Flags::FUA, true),
+            (Op::Read, Flags::NONE, false),
+            (Op::WriteZeroes, Flags::FUA, true),
+            (Op::WriteZeroes, Flags::NONE, false),
+        ] {
+            let before = flushes(&disk);
+            let parts = if matches!(op, Op::Read | Op::Write) { vec![buffer.clone()] } else { vec![] };
+            let blocks = u32::from(op != Op::Flush);
+            assert_eq!(transfer(&queue, op, flags, 0, blocks, parts).await, Status::Ok);
+            assert_eq!(flushes(&disk) > before, reaches, "{op:?} {flags:?}");
+        }
+    });
+}
+
 /// Runs one request at a time through a queue by hand, and says what it cost in allocations once warm.
 pub(crate) fn allocates_nothing<B: Backend>() {
     let dir = TempDir::new();
@@ -463,6 +496,7 @@ macro_rules! suite {
             it_is_held
             what_cannot_be_served
             a_block_device
+            durability_reaches_the_device
             allocates_nothing
         }
     };
