@@ -20,5 +20,5 @@ pub(crate) mod tests;
 
 pub(crate) use device::FileDevice;
 pub use device::{FileError, FileOptions, Nowait};
-pub(crate) use engine::{Engine, UringChoice};
+pub(crate) use engine::{Engine, Uring as UringEngine, UringChoice};
 pub(crate) use flight::Flight;

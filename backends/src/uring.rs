@@ -3,12 +3,11 @@
 //! Nothing blocks in handing requests over: what cannot be done at once the kernel's own workers do. Files are registered with the ring,
 //! and the reactor's buffers where they are huge pages. The life of a request and the errors are those of [`file`](crate::file).
 
-use crate::file::{FileDevice, FileError, FileOptions, Flight, UringChoice};
+use crate::file::{FileDevice, FileError, FileOptions, UringChoice, UringEngine};
 use crate::host::{Brings, Fresh, Host, Known};
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
 use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_sys::helper::Helpers;
-use doorbell_sys::uring::UringRing;
 use std::io;
 use std::path::Path;
 use std::sync::Arc;
@@ -23,12 +22,12 @@ pub enum Completions {
     #[default]
     Interrupts,
     /// The kernel polls the device when asked: direct I/O on a device with poll queues only (`nvme.poll_queues`), and such a reactor does
-    /// not sleep while requests are out.
+    /// not sleep while requests are out. Large transfers go in pieces, and durability by flushes.
     Polled,
 }
 
 /// A uring device.
-pub struct Uring(FileDevice<UringRing<Flight>>);
+pub struct Uring(FileDevice<UringEngine>);
 
 impl Uring {
     /// Opens and holds a file or block device. May block: not for reactors.

@@ -5,7 +5,7 @@ use super::bounce::Align;
 use super::queue::Queue;
 use super::ring::Ring;
 use crate::shape::Shape;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Token, WriteCache};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache};
 use doorbell_sys::file::{self, Access, Direct, Geometry, Kind, OpenOptions, Target};
 use doorbell_sys::helper::Helpers;
 use std::io;
@@ -130,6 +130,15 @@ pub(super) struct Medium {
     /// Discarded ranges read zeroes.
     pub(super) zeroes: bool,
     pub(super) nowait: Nowait,
+}
+
+impl Medium {
+    /// What an error means: a block device that was taken away has no size, and the kernel's answers for it are those of a full one.
+    #[cold]
+    pub(super) fn explain(&self, status: Status) -> Status {
+        let gone = self.target.kind() == Kind::Block && !matches!(self.target.current_size(), Ok(1..));
+        if gone { Status::Gone } else { status }
+    }
 }
 
 /// A file or block device behind a kernel ring of kind `E`.

@@ -21,6 +21,8 @@ pub(crate) trait Engine: Sized + 'static {
     /// A ring for this thread.
     fn open(choice: Self::Choice, file: &Handle, memory: &Arc<Region>) -> Result<(Self, FileId), OpenError>;
     fn supports(&self, kind: OpKind) -> bool;
+    /// Bytes of one transfer, which must then lie in one segment, and cannot be asked for with durability; none for no such limit.
+    fn longest(&self) -> Option<u32>;
     fn push(&mut self, flight: Flight, file: FileId, op: &FileOp) -> Result<(), Flight>;
     fn kick(&mut self);
     fn reap(&mut self, budget: u32, done: &mut Vec<(Flight, Result<u32, Errno>)>) -> u32;
@@ -54,6 +56,11 @@ impl Engine for AioRing<Flight> {
 
     fn supports(&self, kind: OpKind) -> bool {
         AioRing::<Flight>::supports(kind)
+    }
+
+    #[inline]
+    fn longest(&self) -> Option<u32> {
+        None
     }
 
     #[inline]
@@ -95,7 +102,17 @@ pub(crate) struct UringChoice {
     pub(crate) iopoll: bool,
 }
 
-impl Engine for UringRing<Flight> {
+/// A ring of io_uring.
+pub(crate) struct Uring {
+    ring: UringRing<Flight>,
+    polled: bool,
+}
+
+/// What a device is polled for at a time. The kernel splits what is more than the device takes in one command, or lies in too many pieces,
+/// and then never finds its completion (seen on Linux 6.1: the thread hangs in the kernel for good). This is below every limit of an NVMe disk.
+const POLLED_BYTES: u32 = 32 << 10;
+
+impl Engine for Uring {
     const MAY_BLOCK: bool = false;
     type Choice = UringChoice;
 
@@ -111,7 +128,7 @@ impl Engine for UringRing<Flight> {
                     {
                         tracing::info!(%error, "buffers are looked up with each request");
                     }
-                    return Ok((ring, id));
+                    return Ok((Uring { ring, polled: choice.iopoll }, id));
                 }
                 Err(error) => last = Some(error),
             }
@@ -120,38 +137,43 @@ impl Engine for UringRing<Flight> {
     }
 
     fn supports(&self, kind: OpKind) -> bool {
-        UringRing::supports(self, kind)
+        self.ring.supports(kind)
+    }
+
+    #[inline]
+    fn longest(&self) -> Option<u32> {
+        self.polled.then_some(POLLED_BYTES)
     }
 
     #[inline]
     fn push(&mut self, flight: Flight, file: FileId, op: &FileOp) -> Result<(), Flight> {
-        UringRing::push(self, flight, file, op)
+        self.ring.push(flight, file, op)
     }
 
     #[inline]
     fn kick(&mut self) {
-        UringRing::kick(self);
+        self.ring.kick();
     }
 
     #[inline]
     fn reap(&mut self, budget: u32, done: &mut Vec<(Flight, Result<u32, Errno>)>) -> u32 {
-        UringRing::reap(self, budget, &mut |flight, result| done.push((flight, result)))
+        self.ring.reap(budget, &mut |flight, result| done.push((flight, result)))
     }
 
     fn is_empty(&self) -> bool {
-        UringRing::is_empty(self)
+        self.ring.is_empty()
     }
 
     fn fd(&self) -> BorrowedFd<'_> {
-        UringRing::fd(self)
+        self.ring.fd()
     }
 
     fn arm(&mut self) -> Armed {
-        UringRing::arm(self)
+        self.ring.arm()
     }
 
     fn disarm(&mut self) {
-        UringRing::disarm(self);
+        self.ring.disarm();
     }
 }
 

@@ -77,6 +77,23 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Cuts a transfer to one segment and `longest` bytes. What is left goes on from there.
+    pub(super) fn shorten(&self, op: &mut FileOp, longest: u32) {
+        if self.step != Step::Transfer {
+            return;
+        }
+        let mut at = op.sg_offset;
+        for seg in self.io.sg.segs() {
+            if at < seg.len() {
+                op.len = op.len.min((seg.len() - at).min(longest).into());
+                return;
+            }
+            at -= seg.len();
+        }
+    }
+}
+
 impl Carrier for Flight {
     #[inline]
     fn sg_mut(&mut self) -> &mut SgList {

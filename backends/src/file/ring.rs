@@ -197,7 +197,10 @@ impl<E: Engine> Ring<E> {
             }
             self.choose(&mut flight);
         }
-        let op = flight.op(self.medium.shape.shift(), self.medium.zeroes);
+        let mut op = flight.op(self.medium.shape.shift(), self.medium.zeroes);
+        if let Some(longest) = self.ring.longest() {
+            flight.shorten(&mut op, longest);
+        }
         if flight.slow || !self.ring.supports(op.kind) {
             flight.slow = true;
             return self.helpers.push(flight, self.helped_file, &op);
@@ -208,7 +211,7 @@ impl<E: Engine> Ring<E> {
     /// Whether a transfer asks not to block, asks for durability, or goes to a helper at once.
     #[inline]
     fn choose(&mut self, flight: &mut Flight) {
-        flight.dsync = flight.is_write() && flight.fua() && self.medium.needs_sync && !self.no_dsync;
+        flight.dsync = flight.is_write() && flight.fua() && self.medium.needs_sync && !self.no_dsync && self.ring.longest().is_none();
         flight.nowait = false;
         if E::MAY_BLOCK && !flight.slow {
             let learnt = if flight.is_write() { &mut self.learnt_write } else { &mut self.learnt_read };
@@ -321,7 +324,7 @@ impl<E: Engine> Ring<E> {
 
     #[inline]
     fn finish(&mut self, cx: &mut Cx, mut flight: Flight, status: Status) {
-        flight.io.status = status;
+        flight.io.status = if status.is_ok() { status } else { self.medium.explain(status) };
         if let Some(owner) = self.owner(flight.owner) {
             owner.finished.push(flight.io);
             if let Some(who) = owner.who {
