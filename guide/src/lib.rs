@@ -8,3 +8,7 @@ pub mod add_a_back_end {}
 /// Using the block layer as a library.
 #[doc = include_str!("../chapters/library.md")]
 pub mod library {}
+
+/// Performance: what was measured, and what stands in the way.
+#[doc = include_str!("../chapters/performance.md")]
+pub mod performance {}
