@@ -124,7 +124,7 @@ impl Geometry {
                 continue;
             }
             let part = (s.len() - at).min(want - got);
-            if (s.address().addr() + at as usize | part as usize) & self.align_mask as usize != 0 {
+            if ((s.address().addr() + at as usize) | part as usize) & self.align_mask as usize != 0 {
                 break;
             }
             let taken = part.min(or_max(self.segment_bytes));

@@ -66,7 +66,7 @@ impl Bucket {
         if !self.is_set() {
             return;
         }
-        let cost = (u128::from(units) * u128::from(self.cost.load(Relaxed)) >> (32 - FINE)) as u64;
+        let cost = ((u128::from(units) * u128::from(self.cost.load(Relaxed))) >> (32 - FINE)) as u64;
         let step = |until: u64| Some(until.max(now << FINE).saturating_add(cost));
         let _ = self.paid_until.fetch_update(Relaxed, Relaxed, step);
     }

@@ -38,9 +38,9 @@ impl Holding {
     }
 
     /// Takes back one that has not begun.
-    pub(super) fn withdraw(&mut self, named: impl Fn(&Box<Io>) -> bool) -> Option<Box<Io>> {
+    pub(super) fn withdraw(&mut self, named: impl Fn(&Io) -> bool) -> Option<Box<Io>> {
         let first = usize::from(self.mine.is_some());
-        let n = self.wanted.iter().skip(first).position(named)?;
+        let n = self.wanted.iter().skip(first).position(|io| named(io))?;
         self.wanted.remove(n + first)
     }
 }

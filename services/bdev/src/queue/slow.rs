@@ -196,7 +196,7 @@ impl ServiceQueue {
     }
 
     pub(super) fn abort_slow(&mut self, cx: &mut Cx, which: Abort) {
-        let named = |io: &Box<Io>| match which {
+        let named = |io: &Io| match which {
             Abort::One(id) => io.id() == id,
             Abort::All => true,
         };
@@ -210,7 +210,7 @@ impl ServiceQueue {
                 n += 1;
             }
         }
-        while let Some(io) = self.holding.withdraw(&named) {
+        while let Some(io) = self.holding.withdraw(named) {
             self.finish(cx, io, Status::Aborted);
         }
         self.abort_parents(cx, which);
