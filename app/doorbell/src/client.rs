@@ -12,7 +12,7 @@ mod tests;
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
-pub enum ClientError {
+pub(crate) enum ClientError {
     /// Nobody there.
     #[error("no server at {}: {source}. Is it running (doorbell serve)? Does it listen elsewhere (-s PATH)?", path.display())]
     Connect {
@@ -51,7 +51,7 @@ fn answer(error: &Value) -> String {
 }
 
 /// A connection.
-pub struct Client {
+pub(crate) struct Client {
     stream: UnixStream,
     path: PathBuf,
     next: u64,
@@ -60,7 +60,7 @@ pub struct Client {
 impl Client {
     /// Connects to the server that is meant: the one named; or else Doorbell's own socket, which is there when another server has the
     /// default one; or else the default one.
-    pub fn connect(server: &Server) -> Result<Client, ClientError> {
+    pub(crate) fn connect(server: &Server) -> Result<Client, ClientError> {
         let timeout = Duration::try_from_secs_f64(server.timeout).ok().filter(|t| !t.is_zero());
         let timeout = timeout.ok_or_else(|| ClientError::Params("--timeout is a number of seconds above 0".to_owned()))?;
         let own = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("doorbell.sock"));
@@ -84,7 +84,7 @@ impl Client {
     }
 
     /// Calls a method and waits for its result.
-    pub fn call(&mut self, method: &str, params: Option<Map<String, Value>>) -> Result<Value, ClientError> {
+    pub(crate) fn call(&mut self, method: &str, params: Option<Map<String, Value>>) -> Result<Value, ClientError> {
         let mut request = json!({"jsonrpc": "2.0", "id": self.next, "method": method});
         self.next += 1;
         if let (Some(params), Some(request)) = (params, request.as_object_mut()) {
@@ -119,7 +119,7 @@ fn said(error: &io::Error) -> String {
 }
 
 /// Reads `key=value` and JSON objects into parameters; none at all: `None`.
-pub fn params(words: &[String]) -> Result<Option<Map<String, Value>>, ClientError> {
+pub(crate) fn params(words: &[String]) -> Result<Option<Map<String, Value>>, ClientError> {
     let mut map = Map::new();
     for word in words {
         if word.trim_start().starts_with('{') {
@@ -154,7 +154,7 @@ fn insert(map: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), (
 }
 
 /// `doorbell rpc`.
-pub fn rpc(args: &RpcArgs) -> Result<(), ClientError> {
+pub(crate) fn rpc(args: &RpcArgs) -> Result<(), ClientError> {
     let params = params(&args.params)?;
     let result = Client::connect(&args.server)?.call(&args.method, params)?;
     print(&result);

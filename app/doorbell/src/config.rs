@@ -20,7 +20,7 @@ mod tests;
 
 /// What `--config` named.
 #[derive(Debug, PartialEq, Eq)]
-pub enum Config {
+pub(crate) enum Config {
     /// Flags.
     Flags(Vec<String>),
     /// A configuration in SPDK's JSON format, which is what SPDK's targets mean by `--config`.
@@ -29,7 +29,7 @@ pub enum Config {
 
 /// Why it was not taken.
 #[derive(Debug, thiserror::Error)]
-pub enum ConfigError {
+pub(crate) enum ConfigError {
     /// Not to be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -59,7 +59,7 @@ pub enum ConfigError {
 }
 
 /// Reads the file.
-pub fn read(path: &Path) -> Result<Config, ConfigError> {
+pub(crate) fn read(path: &Path) -> Result<Config, ConfigError> {
     let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
     parse(path, &text)
 }

@@ -9,14 +9,14 @@ use std::path::Path;
 mod tests;
 
 /// Prints the completions of a shell.
-pub fn completions(shell: clap_complete::Shell) -> io::Result<()> {
+pub(crate) fn completions(shell: clap_complete::Shell) -> io::Result<()> {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Cli::command(), "doorbell", &mut script);
     io::stdout().write_all(&script)
 }
 
 /// Prints the manual page of the whole, or writes one for each command into a folder.
-pub fn man(out: Option<&Path>) -> io::Result<()> {
+pub(crate) fn man(out: Option<&Path>) -> io::Result<()> {
     match out {
         Some(folder) => clap_mangen::generate_to(Cli::command(), folder),
         None => clap_mangen::Man::new(Cli::command()).render(&mut io::stdout()),

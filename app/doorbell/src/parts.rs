@@ -15,32 +15,32 @@ use std::rc::Rc;
 mod tests;
 
 /// What the process gives to its parts.
-pub struct Process {
+pub(crate) struct Process {
     /// The first reactor, on which control work is done.
-    pub local: Local,
+    pub(crate) local: Local,
     /// The reactors, for overviews.
-    pub reactors: Reactors,
+    pub(crate) reactors: Reactors,
     /// Where memory comes from.
-    pub regions: Regions,
+    pub(crate) regions: Regions,
     /// Threads for what blocks.
-    pub helpers: Helpers,
+    pub(crate) helpers: Helpers,
     /// The log.
-    pub log: Rc<dyn LogControl>,
+    pub(crate) log: Rc<dyn LogControl>,
     /// Does what a signal does.
-    pub kill: Rc<dyn Fn(Signal)>,
+    pub(crate) kill: Rc<dyn Fn(Signal)>,
     /// The only methods that may be called; none: all.
-    pub allowed: Option<Vec<String>>,
+    pub(crate) allowed: Option<Vec<String>>,
 }
 
 /// The parts, where the process itself needs them.
 #[derive(Clone)]
-pub struct Parts {
+pub(crate) struct Parts {
     /// Runs methods, starts and stops parts.
-    pub control: Control,
+    pub(crate) control: Control,
     /// The block devices.
-    pub registry: Registry,
+    pub(crate) registry: Registry,
     /// The NVMe-oF target.
-    pub target: Target,
+    pub(crate) target: Target,
 }
 
 /// This version, as three numbers.
@@ -51,7 +51,7 @@ fn version() -> (u32, u32, u32) {
 }
 
 /// Puts them together. Nothing starts yet.
-pub fn assemble(process: Process) -> Result<Parts, ControlError> {
+pub(crate) fn assemble(process: Process) -> Result<Parts, ControlError> {
     let Process { local, reactors, regions, helpers, log, kill, allowed } = process;
     let notifications = Notifications::new();
     let notice = Box::new(|text: &str| tracing::info!("{text}"));

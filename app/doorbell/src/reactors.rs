@@ -6,7 +6,7 @@
 use doorbell_bdev::Registry;
 use doorbell_block::ReactorId;
 use doorbell_control::{Methods, NoParams, RpcError, When};
-use doorbell_reactor::{Load, Local};
+use doorbell_reactor::{Load, Local, Polling};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -18,17 +18,17 @@ const TICK_RATE: u64 = 1_000_000_000;
 
 /// The reactors of this process.
 #[derive(Clone)]
-pub struct Reactors {
+pub(crate) struct Reactors {
     /// A handle on the first.
-    pub local: Local,
+    pub(crate) local: Local,
     /// How busy each is.
-    pub loads: Arc<[Arc<Load>]>,
+    pub(crate) loads: Arc<[Arc<Load>]>,
     /// The CPU that each is pinned to; none, if none is.
-    pub cpus: Arc<[u32]>,
-    /// Do they sleep as soon as there is nothing to do?
-    pub interrupt_mode: bool,
+    pub(crate) cpus: Arc<[u32]>,
+    /// When do they sleep?
+    pub(crate) polling: Polling,
     /// The devices whose queues they have.
-    pub registry: Registry,
+    pub(crate) registry: Registry,
 }
 
 impl Reactors {
@@ -76,7 +76,7 @@ impl Reactors {
             }
             json!({
                 "lcore": self.lcore(n), "numa_id": numa_node(self.cpus.get(n).copied()), "tid": read.tid,
-                "busy": read.busy_ns, "idle": read.idle_ns, "in_interrupt": self.interrupt_mode,
+                "busy": read.busy_ns, "idle": read.idle_ns, "in_interrupt": self.polling != Polling::Always,
                 "irq": 0, "sys": system, "usr": user, "lw_threads": [thread],
             })
         };
@@ -124,7 +124,7 @@ impl Reactors {
     }
 
     /// Brings them.
-    pub fn methods(self, methods: &mut Methods) {
+    pub(crate) fn methods(self, methods: &mut Methods) {
         let it = self.clone();
         methods.add(
             "framework_get_reactors",

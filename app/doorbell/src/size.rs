@@ -8,10 +8,10 @@ mod tests;
 /// Not a size.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is no size: write bytes, or a number with K, M, G or T, such as 4K or 1G")]
-pub struct BadSize(String);
+pub(crate) struct BadSize(String);
 
 /// Reads a size in bytes.
-pub fn parse(text: &str) -> Result<u64, BadSize> {
+pub(crate) fn parse(text: &str) -> Result<u64, BadSize> {
     let bad = || BadSize(text.to_owned());
     let trimmed = text.trim();
     let upper = trimmed.to_ascii_uppercase();
@@ -36,13 +36,13 @@ pub fn parse(text: &str) -> Result<u64, BadSize> {
 }
 
 /// Reads a size that fits 32 bits: of one request or block.
-pub fn parse_u32(text: &str) -> Result<u32, BadSize> {
+pub(crate) fn parse_u32(text: &str) -> Result<u32, BadSize> {
     u32::try_from(parse(text)?).map_err(|_| BadSize(text.to_owned()))
 }
 
 /// A size for people: `1 GiB`, `512 B`, `1.5 TiB`.
 #[derive(Clone, Copy, Debug)]
-pub struct Size(pub u64);
+pub(crate) struct Size(pub(crate) u64);
 
 impl fmt::Display for Size {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

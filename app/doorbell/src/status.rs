@@ -12,7 +12,7 @@ use std::io::Write as _;
 mod tests;
 
 /// Asks and prints.
-pub fn status(args: &StatusArgs) -> Result<(), ClientError> {
+pub(crate) fn status(args: &StatusArgs) -> Result<(), ClientError> {
     let mut client = Client::connect(&args.server)?;
     let seen = look(&mut client)?;
     if args.json {

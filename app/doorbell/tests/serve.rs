@@ -94,7 +94,7 @@ fn flags_come_from_a_file_too() {
     let server = folder.serve(&["--config", "doorbell.toml", "--malloc", "4M"]).ready();
     let devices = folder.rpc(&["bdev_get_bdevs"]).unwrap();
     let sizes: Vec<u64> =
-        devices.as_array().unwrap().iter().map(|d| d["num_blocks"].as_u64().unwrap() * d["block_size"].as_u64().unwrap() >> 20).collect();
+        devices.as_array().unwrap().iter().map(|d| (d["num_blocks"].as_u64().unwrap() * d["block_size"].as_u64().unwrap()) >> 20).collect();
     assert_eq!(sizes, [3, 1, 2, 4]);
     assert_eq!(devices[0]["block_size"], 4096);
     drop(server);

@@ -87,19 +87,19 @@ struct Settings {
 
 /// The log's handle. Clones are the same log.
 #[derive(Clone)]
-pub struct Log(Arc<Settings>);
+pub(crate) struct Log(Arc<Settings>);
 
 /// There is no flag of that name.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no log flag `{name}`: there are all, {known}")]
-pub struct UnknownFlag {
+pub(crate) struct UnknownFlag {
     name: String,
     known: String,
 }
 
 impl Log {
     /// Makes it the process's log. Only the first one is.
-    pub fn install() -> Log {
+    pub(crate) fn install() -> Log {
         let notice = rank(LogLevel::Notice);
         let settings = Settings {
             print_level: AtomicU8::new(notice),
@@ -114,13 +114,13 @@ impl Log {
     }
 
     /// Sends lines to the system log as well.
-    pub fn open_syslog(&self) -> std::io::Result<()> {
+    pub(crate) fn open_syslog(&self) -> std::io::Result<()> {
         let _ = self.0.syslog.set(Syslog::open()?);
         Ok(())
     }
 
     /// Turns a flag on.
-    pub fn turn_on(&self, name: &str) -> Result<(), UnknownFlag> {
+    pub(crate) fn turn_on(&self, name: &str) -> Result<(), UnknownFlag> {
         if self.set_flag(name, true) {
             return Ok(());
         }

@@ -31,8 +31,13 @@ fn with_parts<F: Future<Output = ()> + 'static>(test: impl FnOnce(Local, Parts) 
     let config = Config::default();
     let regions = config.regions.clone();
     run_with_loads(&config, |local, loads| async move {
-        let reactors =
-            Reactors { local: local.clone(), loads: loads.into(), cpus: Arc::new([]), interrupt_mode: false, registry: Registry::new() };
+        let reactors = Reactors {
+            local: local.clone(),
+            loads: loads.into(),
+            cpus: Arc::new([]),
+            polling: doorbell_reactor::Polling::Always,
+            registry: Registry::new(),
+        };
         let process = Process {
             local: local.clone(),
             reactors,

@@ -11,7 +11,7 @@ mod tests;
 
 /// The outcomes of all generators together.
 #[derive(Debug, Default)]
-pub struct Report {
+pub(crate) struct Report {
     generators: u32,
     ios: u64,
     io_bytes: u64,
@@ -29,12 +29,12 @@ pub struct Report {
 
 impl Report {
     /// Of requests of this size.
-    pub fn new(io_bytes: u32) -> Report {
+    pub(crate) fn new(io_bytes: u32) -> Report {
         Report { io_bytes: io_bytes.into(), ..Report::default() }
     }
 
     /// Adds the outcomes of one core.
-    pub fn add_core(&mut self, outcomes: Vec<Outcome>) {
+    pub(crate) fn add_core(&mut self, outcomes: Vec<Outcome>) {
         self.cpu_ns += outcomes.iter().map(|o| o.cpu_ns).max().unwrap_or(0);
         for outcome in outcomes {
             self.generators += 1;
@@ -60,17 +60,17 @@ impl Report {
     }
 
     /// Did every request succeed, and every comparison?
-    pub fn is_clean(&self) -> bool {
+    pub(crate) fn is_clean(&self) -> bool {
         self.failed() == 0 && self.mismatches == 0
     }
 
     /// Nanoseconds of a core for each request.
-    pub fn cpu_ns_per_io(&self) -> f64 {
+    pub(crate) fn cpu_ns_per_io(&self) -> f64 {
         self.cpu_ns as f64 / self.ios.max(1) as f64
     }
 
     /// For programs.
-    pub fn to_json(&self) -> Value {
+    pub(crate) fn to_json(&self) -> Value {
         let by_status: serde_json::Map<_, _> = self.failures().map(|(status, n)| (status.name().to_owned(), n.into())).collect();
         let tenths = |x: f64| (x * 10.0).round() / 10.0;
         json!({

@@ -11,13 +11,14 @@ fn thread_times_are_found_behind_any_name() {
 fn every_reactor_is_listed_as_spdks_tools_read_it() {
     let config = doorbell_reactor::Config { reactors: 2, ..doorbell_reactor::Config::default() };
     let (seen, _) = doorbell_reactor::run_with_loads(&config, |local, loads| async move {
-        let reactors = Reactors { local, loads: loads.into(), cpus: Arc::new([]), interrupt_mode: false, registry: Registry::new() };
+        let reactors = Reactors { local, loads: loads.into(), cpus: Arc::new([]), polling: Polling::Always, registry: Registry::new() };
         (reactors.reactors(), reactors.stats(), reactors.channels(), reactors.pools().await.unwrap())
     })
     .unwrap();
     let (reactors, stats, channels, pools) = seen;
     assert_eq!(reactors["reactors"].as_array().unwrap().len(), 2);
     assert_eq!(reactors["reactors"][1]["lw_threads"][0]["name"], "reactor_1");
+    assert_eq!(reactors["reactors"][0]["in_interrupt"], false);
     assert_eq!(stats["threads"][1]["id"], 2);
     assert_eq!(channels["threads"][0]["io_channels"], json!([]));
     assert_eq!(pools[1]["module"], "reactor_1");

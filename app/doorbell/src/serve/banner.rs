@@ -8,20 +8,20 @@ use std::net::SocketAddr;
 mod tests;
 
 /// What to say.
-pub struct Banner<'a> {
+pub(crate) struct Banner<'a> {
     /// Names of the devices, with their sizes in bytes.
-    pub devices: &'a [(String, u64)],
+    pub(crate) devices: &'a [(String, u64)],
     /// The subsystem's name.
-    pub nqn: &'a str,
+    pub(crate) nqn: &'a str,
     /// Where it listens.
-    pub listens: &'a [SocketAddr],
+    pub(crate) listens: &'a [SocketAddr],
     /// The RPC socket, if it is not where clients look first.
-    pub socket: Option<&'a str>,
+    pub(crate) socket: Option<&'a str>,
 }
 
 impl Banner<'_> {
     /// The text, for a person.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         let mut out = format!("Doorbell {} serves\n", env!("CARGO_PKG_VERSION"));
         for (name, bytes) in self.devices {
             let _ = writeln!(out, "    {name}  {}", Size(*bytes));

@@ -11,7 +11,7 @@ mod tests;
 
 /// A file that is not as it must be.
 #[derive(Debug, thiserror::Error)]
-pub enum FileProblem {
+pub(crate) enum FileProblem {
     /// Not there.
     #[error("{}: there is no such file. Add ,size=1G to make it", .0.display())]
     Absent(PathBuf),
@@ -36,12 +36,12 @@ pub enum FileProblem {
 }
 
 /// Is it a regular file (or something that leads to one)?
-pub fn is_regular(path: &Path) -> bool {
+pub(crate) fn is_regular(path: &Path) -> bool {
     path.metadata().is_ok_and(|meta| meta.is_file())
 }
 
 /// Makes a file of the size asked for, sparse; grows one that is smaller; never cuts.
-pub fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
+pub(crate) fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
     let path = &spec.path;
     let Some(bytes) = spec.size else {
         return if path.symlink_metadata().is_ok() { Ok(()) } else { Err(FileProblem::Absent(path.clone())) };
@@ -71,7 +71,7 @@ pub fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
 }
 
 /// Of what has none beside it: a block device, or a file that is only read.
-pub fn identity(path: &Path) -> Identity {
+pub(crate) fn identity(path: &Path) -> Identity {
     if path_beside(path).exists()
         && let Ok((identity, _)) = Identity::beside(path)
     {
@@ -82,11 +82,11 @@ pub fn identity(path: &Path) -> Identity {
 }
 
 /// The file with the process id; gone with the value.
-pub struct PidFile(PathBuf);
+pub(crate) struct PidFile(PathBuf);
 
 impl PidFile {
     /// Writes it.
-    pub fn write(path: &Path) -> Result<PidFile, FileProblem> {
+    pub(crate) fn write(path: &Path) -> Result<PidFile, FileProblem> {
         let written = std::fs::write(path, format!("{}\n", std::process::id()));
         written.map_err(|source| FileProblem::Pid { path: path.to_owned(), source })?;
         Ok(PidFile(path.to_owned()))

@@ -15,18 +15,18 @@ mod tests;
 /// An identity.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Identity {
+pub(crate) struct Identity {
     /// Name of the subsystem that the device is served by.
-    pub nqn: String,
+    pub(crate) nqn: String,
     /// Its serial number, at most 20 characters.
-    pub serial: String,
+    pub(crate) serial: String,
     /// The device's own.
-    pub uuid: String,
+    pub(crate) uuid: String,
 }
 
 /// Why there is none.
 #[derive(Debug, thiserror::Error)]
-pub enum IdentityError {
+pub(crate) enum IdentityError {
     /// Not to be read.
     #[error("cannot read {}: {source}", path.display())]
     Read {
@@ -47,19 +47,19 @@ pub enum IdentityError {
 
 impl Identity {
     /// Of sixteen bytes that nobody else has.
-    pub fn of(bytes: [u8; 16]) -> Identity {
+    pub(crate) fn of(bytes: [u8; 16]) -> Identity {
         let uuid = Uuid::from_random(bytes);
         let serial = bytes.iter().take(9).map(|byte| format!("{byte:02x}")).collect::<String>();
         Identity { nqn: format!("nqn.2014-08.org.nvmexpress:uuid:{uuid}"), serial: format!("DB{serial}"), uuid: uuid.to_string() }
     }
 
     /// A new one.
-    pub fn random() -> Identity {
+    pub(crate) fn random() -> Identity {
         Identity::of(random_bytes())
     }
 
     /// The same in every run, made from the machine's name and something that is one of a kind on it.
-    pub fn derived(from: &str) -> Identity {
+    pub(crate) fn derived(from: &str) -> Identity {
         let mut bytes = [0; 16];
         let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
         for (half, n) in bytes.chunks_exact_mut(8).zip(1u64..) {
@@ -69,7 +69,7 @@ impl Identity {
     }
 
     /// The one beside `file`, made if there is none yet. The second value says why it could not be kept, if so.
-    pub fn beside(file: &Path) -> Result<(Identity, Option<String>), IdentityError> {
+    pub(crate) fn beside(file: &Path) -> Result<(Identity, Option<String>), IdentityError> {
         let path = path_beside(file);
         match std::fs::read_to_string(&path) {
             Ok(text) => parse(&path, &text).map(|identity| (identity, None)),
@@ -102,7 +102,7 @@ impl Identity {
 }
 
 /// `disk.img.toml` for `disk.img`.
-pub fn path_beside(file: &Path) -> PathBuf {
+pub(crate) fn path_beside(file: &Path) -> PathBuf {
     let mut path = file.as_os_str().to_owned();
     path.push(".toml");
     path.into()
@@ -124,7 +124,7 @@ fn parse(path: &Path, text: &str) -> Result<Identity, IdentityError> {
 }
 
 /// From the kernel; where that is not to be had, from the keys that the standard library seeds its hash tables with.
-pub fn random_bytes() -> [u8; 16] {
+pub(crate) fn random_bytes() -> [u8; 16] {
     let mut bytes = [0; 16];
     let read = std::fs::File::open("/dev/urandom").and_then(|mut file| io::Read::read_exact(&mut file, &mut bytes));
     if read.is_err() {

@@ -13,7 +13,7 @@ const REACTORS_MAX: usize = 4;
 
 /// Why they cannot be made so.
 #[derive(Debug, thiserror::Error)]
-pub enum LayoutError {
+pub(crate) enum LayoutError {
     /// CPUs that cannot be used.
     #[error(transparent)]
     Cpu(#[from] CpuError),
@@ -22,16 +22,8 @@ pub enum LayoutError {
     MainCore(u32),
 }
 
-/// What `run` is given.
-pub struct Layout {
-    /// For the reactors.
-    pub config: Config,
-    /// Do they sleep at once when there is nothing to do?
-    pub interrupt_mode: bool,
-}
-
 /// Reads the flags.
-pub fn layout(args: &ServeArgs) -> Result<Layout, LayoutError> {
+pub(crate) fn layout(args: &ServeArgs) -> Result<Config, LayoutError> {
     let mut cpus = match (&args.cpumask, &args.lcores) {
         (Some(text), _) => cpu::parse(text)?,
         (None, Some(text)) => cpu::parse(&format!("[{}]", cpus_of(text)))?,
@@ -54,7 +46,7 @@ pub fn layout(args: &ServeArgs) -> Result<Layout, LayoutError> {
         None => Backing::PreferHuge,
     };
     let pool = PoolSpec { backing, ..PoolSpec::default() };
-    Ok(Layout { config: Config { reactors, cpus, polling, pool, ..Config::default() }, interrupt_mode: args.interrupt_mode })
+    Ok(Config { reactors, cpus, polling, pool, ..Config::default() })
 }
 
 /// The CPUs of DPDK's `LCORES@CPUS,..`: those behind each `@`, or the number itself. Sets stand in brackets.

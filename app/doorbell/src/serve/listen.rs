@@ -6,11 +6,11 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 mod tests;
 
 /// NVMe over Fabrics' own port.
-pub const DEFAULT_PORT: u16 = 4420;
+pub(crate) const DEFAULT_PORT: u16 = 4420;
 
 /// Why an address cannot be listened at.
 #[derive(Debug, thiserror::Error)]
-pub enum ListenError {
+pub(crate) enum ListenError {
     /// Not an address.
     #[error("--listen {0}: write ADDRESS:PORT, [IPV6]:PORT or NAME:PORT")]
     Syntax(String),
@@ -30,7 +30,7 @@ pub enum ListenError {
 }
 
 /// Reads an address or looks a name up. A name may have several addresses.
-pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, ListenError> {
+pub(crate) fn resolve(text: &str) -> Result<Vec<SocketAddr>, ListenError> {
     let syntax = || ListenError::Syntax(text.to_owned());
     let (host, port) = match text.strip_prefix('[') {
         Some(rest) => {
@@ -59,7 +59,7 @@ pub fn resolve(text: &str) -> Result<Vec<SocketAddr>, ListenError> {
 }
 
 /// Refuses addresses that others can reach while nobody was allowed.
-pub fn check(addresses: &[SocketAddr], hosts_named: bool) -> Result<(), ListenError> {
+pub(crate) fn check(addresses: &[SocketAddr], hosts_named: bool) -> Result<(), ListenError> {
     match addresses.iter().find(|address| !is_loopback(address.ip())) {
         Some(open) if !hosts_named => Err(ListenError::NobodyAllowed(*open)),
         _ => Ok(()),

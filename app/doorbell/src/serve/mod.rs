@@ -25,7 +25,7 @@ use std::path::PathBuf;
 /// Why it does not serve (or did not stop cleanly), in words for people.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
-pub struct ServeError(String);
+pub(crate) struct ServeError(String);
 
 fn error(what: impl std::fmt::Display) -> ServeError {
     ServeError(what.to_string())
@@ -37,7 +37,7 @@ const DEFAULT_BYTES: u64 = 1 << 30;
 const DEFAULT_LISTEN: &str = "127.0.0.1:4420";
 
 /// Serves until it is told to stop.
-pub fn serve(args: ServeArgs) -> Result<(), ServeError> {
+pub(crate) fn serve(args: ServeArgs) -> Result<(), ServeError> {
     let log = open_log(&args)?;
     let handlers = signals::Handlers::install().map_err(|e| error(format!("signals cannot be handled: {e}")))?;
     let layout = layout::layout(&args).map_err(error)?;

@@ -10,11 +10,11 @@ mod tests;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Step {
+pub(crate) struct Step {
     /// The method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// Its parameters.
-    pub params: Map<String, Value>,
+    pub(crate) params: Map<String, Value>,
 }
 
 fn step(method: &'static str, params: Value) -> Step {
@@ -25,7 +25,7 @@ fn step(method: &'static str, params: Value) -> Step {
 
 /// A device of the flags, with its identity.
 #[derive(Clone, Debug)]
-pub enum Device {
+pub(crate) enum Device {
     /// A file or block device.
     File(DeviceSpec, Identity),
     /// Memory of so many bytes.
@@ -37,21 +37,21 @@ const MALLOC_BLOCK: u64 = 512;
 
 /// Everything that the flags ask for.
 #[derive(Clone, Debug)]
-pub struct Plan {
+pub(crate) struct Plan {
     /// Devices, each with a name.
-    pub devices: Vec<(String, Device)>,
+    pub(crate) devices: Vec<(String, Device)>,
     /// The subsystem that serves them.
-    pub subsystem: Identity,
+    pub(crate) subsystem: Identity,
     /// Where.
-    pub listens: Vec<SocketAddr>,
+    pub(crate) listens: Vec<SocketAddr>,
     /// Who may connect.
-    pub hosts: Vec<String>,
+    pub(crate) hosts: Vec<String>,
     /// May anybody?
-    pub any_host: bool,
+    pub(crate) any_host: bool,
 }
 
 /// Gives each device a name of its own: the file's, or the one asked for.
-pub fn name(devices: Vec<Device>) -> Vec<(String, Device)> {
+pub(crate) fn name(devices: Vec<Device>) -> Vec<(String, Device)> {
     let mut named: Vec<(String, Device)> = Vec::new();
     for device in devices {
         let wanted = match &device {
@@ -72,7 +72,7 @@ pub fn name(devices: Vec<Device>) -> Vec<(String, Device)> {
 }
 
 /// The calls that make the devices.
-pub fn devices(plan: &Plan) -> Vec<Step> {
+pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
     plan.devices
         .iter()
         .map(|(name, device)| match device {
@@ -98,7 +98,7 @@ pub fn devices(plan: &Plan) -> Vec<Step> {
 }
 
 /// The calls that serve them, without the transport, which may be there.
-pub fn subsystem(plan: &Plan) -> Vec<Step> {
+pub(crate) fn subsystem(plan: &Plan) -> Vec<Step> {
     let nqn = &plan.subsystem.nqn;
     let mut steps = vec![step(
         "nvmf_create_subsystem",
@@ -121,6 +121,6 @@ pub fn subsystem(plan: &Plan) -> Vec<Step> {
 }
 
 /// The call that makes the transport.
-pub fn transport() -> Step {
+pub(crate) fn transport() -> Step {
     step("nvmf_create_transport", json!({"trtype": "TCP"}))
 }

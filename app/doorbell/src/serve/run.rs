@@ -1,7 +1,6 @@
 //! The life of a server on its reactors.
 
 use super::banner::Banner;
-use super::layout::Layout;
 use super::plan::{self, Plan, Step};
 use super::signals::{Handlers, Stop};
 use super::{ServeError, error};
@@ -11,7 +10,7 @@ use crate::parts::{self, Parts, Process};
 use crate::reactors::Reactors;
 use doorbell_bdev::{Access, Registry};
 use doorbell_block::{Op, Status};
-use doorbell_reactor::{AsyncQueue, Load, Local, run_with_loads};
+use doorbell_reactor::{AsyncQueue, Config, Load, Local, run_with_loads};
 use doorbell_rpc::{LoadOptions, Signal, Socket, load_config};
 use doorbell_sys::helper::Helpers;
 use sd_notify::NotifyState;
@@ -26,26 +25,26 @@ use std::task::Poll;
 const HELPERS: usize = 4;
 
 /// What it begins with.
-pub struct Start {
+pub(crate) struct Start {
     pub(super) args: ServeArgs,
     pub(super) log: Log,
     pub(super) handlers: Handlers,
-    pub(super) layout: Layout,
+    pub(super) layout: Config,
     pub(super) plan: Option<Plan>,
     pub(super) socket: Option<Socket>,
 }
 
 /// Runs it to its end.
-pub fn run(start: Start) -> Result<(), ServeError> {
-    let config = start.layout.config.clone();
+pub(crate) fn run(start: Start) -> Result<(), ServeError> {
+    let config = start.layout.clone();
     let helpers = Helpers::new(HELPERS).map_err(|e| error(format!("threads cannot be started: {e}")))?;
     let regions = config.regions.clone();
     let (outcome, closed) = run_with_loads(&config, |local, loads| async move {
         let reactors = Reactors {
             local: local.clone(),
             loads: Arc::<[Arc<Load>]>::from(loads),
-            cpus: start.layout.config.cpus.iter().map(|cpu| cpu.0).collect(),
-            interrupt_mode: start.layout.interrupt_mode,
+            cpus: start.layout.cpus.iter().map(|cpu| cpu.0).collect(),
+            polling: start.layout.polling,
             registry: Registry::new(),
         };
         let process = Process {

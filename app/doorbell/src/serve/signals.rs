@@ -13,18 +13,18 @@ use std::sync::atomic::AtomicBool;
 const ENDED_BY: [(i32, i32); 2] = [(SIGINT, 128 + SIGINT), (SIGTERM, 128 + SIGTERM)];
 
 /// The first signal, when it comes.
-pub struct Stop {
+pub(crate) struct Stop {
     pipe: AsyncFd,
 }
 
 /// Handlers that are in place before any reactor runs.
-pub struct Handlers {
+pub(crate) struct Handlers {
     pipe: UnixStream,
 }
 
 impl Handlers {
     /// Puts them in place.
-    pub fn install() -> io::Result<Handlers> {
+    pub(crate) fn install() -> io::Result<Handlers> {
         let (read, write) = UnixStream::pair()?;
         read.set_nonblocking(true)?;
         let asked = Arc::new(AtomicBool::new(false));
@@ -38,14 +38,14 @@ impl Handlers {
     }
 
     /// Waits on this reactor.
-    pub async fn watch(self, local: &Local) -> io::Result<Stop> {
+    pub(crate) async fn watch(self, local: &Local) -> io::Result<Stop> {
         Ok(Stop { pipe: local.watch(self.pipe.into(), Interest::READ).await? })
     }
 }
 
 impl Stop {
     /// Until the first signal.
-    pub async fn asked(&self) {
+    pub(crate) async fn asked(&self) {
         let read = self.pipe.retry(|fd| {
             let mut byte = [0; 16];
             UnixStream::from(fd.try_clone()?).read(&mut byte)

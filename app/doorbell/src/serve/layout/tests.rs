@@ -2,7 +2,7 @@ use super::*;
 use crate::cli::{Cli, Command};
 use clap::Parser;
 
-fn of(line: &str) -> Result<Layout, LayoutError> {
+fn of(line: &str) -> Result<Config, LayoutError> {
     let words = ["doorbell", "serve"].into_iter().chain(line.split_whitespace());
     match Cli::try_parse_from(words).unwrap().command {
         Command::Serve(args) => layout(&args),
@@ -12,7 +12,7 @@ fn of(line: &str) -> Result<Layout, LayoutError> {
 
 #[test]
 fn without_flags_there_is_one_reactor_for_each_cpu_and_none_is_pinned() {
-    let config = of("").unwrap().config;
+    let config = of("").unwrap();
     assert_eq!(config.reactors as usize, cpu::allowed().unwrap().len().min(4));
     assert!(config.cpus.is_empty());
     assert_eq!(config.polling, Polling::Adaptive { spin_ns: 20_000 });
@@ -23,10 +23,10 @@ fn cpus_are_those_asked_for_the_main_one_first() {
     let allowed = cpu::allowed().unwrap();
     let list = allowed.iter().map(|cpu| cpu.to_string()).collect::<Vec<_>>().join(",");
     let last = *allowed.last().unwrap();
-    let config = of(&format!("-m [{list}] -p {last}")).unwrap().config;
+    let config = of(&format!("-m [{list}] -p {last}")).unwrap();
     assert_eq!((config.cpus.len(), config.cpus[0]), (allowed.len(), last));
     assert!(of("-p 0").is_err() && of("-m 0x0").is_err());
-    assert_eq!(of(&format!("--lcores 9@{last}")).unwrap().config.cpus, [last]);
+    assert_eq!(of(&format!("--lcores 9@{last}")).unwrap().cpus, [last]);
 }
 
 #[test]
@@ -38,10 +38,9 @@ fn dpdks_lists_are_read_for_their_cpus() {
 
 #[test]
 fn polling_and_memory_are_as_asked() {
-    assert_eq!(of("--poll always").unwrap().config.polling, Polling::Always);
-    assert_eq!(of("--poll-spin-us 7").unwrap().config.polling, Polling::Adaptive { spin_ns: 7000 });
-    let sleepy = of("--interrupt-mode").unwrap();
-    assert_eq!((sleepy.config.polling, sleepy.interrupt_mode), (Polling::Adaptive { spin_ns: 0 }, true));
-    assert_eq!(of("--no-huge").unwrap().config.pool.backing, Backing::Ordinary);
-    assert_eq!(of("--huge 1G").unwrap().config.pool.backing, Backing::Huge(HugeSize::OneGiB));
+    assert_eq!(of("--poll always").unwrap().polling, Polling::Always);
+    assert_eq!(of("--poll-spin-us 7").unwrap().polling, Polling::Adaptive { spin_ns: 7000 });
+    assert_eq!(of("--interrupt-mode").unwrap().polling, Polling::Adaptive { spin_ns: 0 });
+    assert_eq!(of("--no-huge").unwrap().pool.backing, Backing::Ordinary);
+    assert_eq!(of("--huge 1G").unwrap().pool.backing, Backing::Huge(HugeSize::OneGiB));
 }
