@@ -243,3 +243,29 @@ fn discovery_shows_a_host_what_it_may_reach_by_the_address_it_came() {
     assert_eq!(status(log(&mut world, &mut host, LogId::SMART, 512, 0)), Status::INVALID_LOG_PAGE);
     assert_ne!(PEER, LOCAL);
 }
+
+#[test]
+fn a_discovery_controller_that_stays_is_told_of_changes() {
+    use doorbell_wire_nvme::event::AsyncEvent;
+    use doorbell_wire_nvme::feature::AsyncEventConfig;
+    let mut world = World::new(16);
+    let mut host = shaken(&mut world);
+    ok(host.connect_admin(&mut world, DISCOVERY_NQN, 120_000));
+    ok(host.enable(&mut world));
+    let page = ok(identify(&mut world, &mut host, Cns::CONTROLLER, 0)).data;
+    assert_eq!(view::<identify::Controller>(&page).unwrap().cntrltype, identify::ControllerType::DISCOVERY);
+    ok(set(&mut world, &mut host, FeatureId::ASYNC_EVENT_CONFIG, AsyncEventConfig::new().with_discovery(true).into_bits()));
+    let change = |world: &mut World, host: &mut Host, n: u16| {
+        host.capsule(false, &AdminCommand::AsyncEventRequest.encode().with_cid(Cid(n)), &[]);
+        world.target.create_subsystem(NewSubsystem::new(&format!("nqn.2026-11.io.doorbell:n{n}"))).unwrap();
+        world.settle();
+        host.admin.read();
+        host.admin.answers.pop_front().map(|a| a.result)
+    };
+    assert_eq!(change(&mut world, &mut host, 600), Some(AsyncEvent::DISCOVERY_CHANGED.into_bits().into()));
+    assert_eq!(change(&mut world, &mut host, 601), None, "told again before the log was read");
+    ok(log(&mut world, &mut host, LogId::DISCOVERY, 1024, 0));
+    world.settle();
+    host.admin.read();
+    assert_eq!(host.admin.answers.pop_front().map(|a| a.cid), Some(Cid(601)), "what happened meanwhile is told after the log was read");
+}

@@ -61,6 +61,12 @@ fn subsystems_share_a_socket_and_the_last_closes_it() {
         assert!(matches!(t.add_listener(&local, other, "127.0.0.1", &port).await, Err(TargetError::ListenerExists(_))));
         assert_eq!(t.add_listener(&local, other, "localhost", &port).await.unwrap().port(), at.port());
         assert!(t.add_listener(&local, other, "127.0.0.1", "no port").await.is_err());
+        // IPv6 where the machine has it.
+        if std::net::TcpListener::bind("[::1]:0").is_ok() {
+            let six = t.add_listener(&local, other, "::1", "0").await.unwrap();
+            assert!(six.is_ipv6());
+            t.remove_listener(other, "::1", "0").unwrap();
+        }
         let _one = std::net::TcpStream::connect(at).unwrap();
         while t.connections() == 0 {
             local.sleep_ns(1_000_000).await;
