@@ -12,7 +12,7 @@ export WRITER_DEVICE=$DEV WRITER_FILE=/scratch/disk.img WRITER_ACKED=/run/acked 
 step 'load'
 helper writer &
 WRITER=$!
-verified through-the-kills --rw=randwrite --bsrange=4k-32k --iodepth=16 --size=16M --rate_iops=150 &
+verified through-the-kills --rw=randwrite --bsrange=4k-32k --iodepth=16 --size=16M --rate_iops=50 &
 FIO=$!
 for round in 1 2 3; do
   lines=$(wc -l <"$WRITER_ACKED" 2>/dev/null || echo 0)
