@@ -5,7 +5,9 @@ helper() { "$HELPER" --ignored --exact --nocapture --test-threads=1 "in_guest::$
 : >"$LOG"
 serve --empty
 configure bdev_aio_create
-rpc save_config >/run/config.json
+# What SPDK's client makes of save_config.
+printf '{"subsystems": [{"subsystem": "bdev", "config": %s}, {"subsystem": "nvmf", "config": %s}]}' \
+  "$(rpc framework_get_config name=bdev)" "$(rpc framework_get_config name=nvmf)" >/run/config.json
 connect --reconnect-delay=1 --ctrl-loss-tmo=600
 export WRITER_DEVICE=$DEV WRITER_FILE=/scratch/disk.img WRITER_ACKED=/run/acked WRITER_STOP=/run/stop
 
