@@ -189,12 +189,7 @@ impl NvmfPart {
             Event::Removed => drop(target.device_removed(&name)),
             Event::Resized => drop(target.device_changed(&name)),
         };
-        let handle = self.registry.open(&spec.bdev_name, Access::Write, Box::new(on_event));
-        let handle = handle.or_else(|e| match e {
-            // Claimed for writing: it can still be read.
-            doorbell_bdev::OpenFailed::Claimed { .. } => Err(invalid(e)),
-            e => Err(invalid(e)),
-        })?;
+        let handle = self.registry.open(&spec.bdev_name, Access::Write, Box::new(on_event)).map_err(invalid)?;
         let uuid = spec.uuid.unwrap_or(handle.uuid());
         let name = handle.name().to_owned();
         let new = NewNamespace {
