@@ -67,6 +67,13 @@ fn namespace(n: &Namespace, twice: bool) -> Map<String, Value> {
     o
 }
 
+/// A namespace, as the call that makes it again has it.
+fn saved(n: &Namespace) -> Map<String, Value> {
+    let mut o = namespace(n, false);
+    o.insert("no_auto_visible".into(), false.into());
+    o
+}
+
 /// A subsystem, for `nvmf_get_subsystems`.
 pub(super) fn subsystem(s: &Subsystem, asked: Option<&CreateSubsystem>) -> Value {
     let mut o = Map::new();
@@ -131,7 +138,7 @@ pub(super) fn calls(s: &Subsystem, asked: Option<&CreateSubsystem>) -> Vec<Confi
         call("nvmf_subsystem_add_host", json!({ "nqn": s.nqn, "host": host }));
     }
     for n in s.namespaces.values() {
-        call("nvmf_subsystem_add_ns", json!({ "nqn": s.nqn, "namespace": namespace(n, false) }));
+        call("nvmf_subsystem_add_ns", json!({ "nqn": s.nqn, "namespace": saved(n) }));
     }
     for l in &s.listeners {
         call("nvmf_subsystem_add_listener", json!({ "nqn": s.nqn, "listen_address": listener(l), "secure_channel": false }));

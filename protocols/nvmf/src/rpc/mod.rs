@@ -3,9 +3,11 @@
 //! Names, types, answers and errors are those of SPDK's interface. What asks for something that is not to be had is refused, never ignored;
 //! what only tunes something that does not exist here is kept for the saved configuration.
 
+mod claimed;
 mod describe;
 mod params;
 
+use self::claimed::Claimed;
 use crate::{NewNamespace, NewSubsystem, Target, TargetError, TransportOptions};
 use doorbell_bdev::{Access, Event, Registry};
 use doorbell_control::{ConfigCall, LocalFuture, Methods, Params, Part, RpcError, When};
@@ -15,6 +17,7 @@ use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
 /// SPDK's name for the one target.
 const TARGET: &str = "nvmf_tgt";
@@ -42,6 +45,15 @@ fn is_set(flag: Option<bool>) -> bool {
 
 fn invalid(e: impl std::fmt::Display) -> RpcError {
     RpcError::invalid_params(e)
+}
+
+/// In SPDK's words, which are few.
+fn refused(e: TargetError) -> RpcError {
+    match &e {
+        TargetError::NoSubsystem(nqn) => RpcError::new(RpcError::INVALID_PARAMS, format!("Subsystem with NQN '{nqn}' not found")),
+        TargetError::HostExists(_) | TargetError::NoHost(_) => RpcError::internal("Internal error").because(e),
+        _ => invalid(e),
+    }
 }
 
 /// There is one target; a call may name it.
@@ -143,17 +155,15 @@ impl NvmfPart {
             allow_any_host: is_set(p.allow_any_host),
             cntlids: (p.min_cntlid.unwrap_or(plain.cntlids.0), p.max_cntlid.unwrap_or(plain.cntlids.1)),
         };
-        self.target.create_subsystem(new).map_err(|e| match e {
-            TargetError::SubsystemExists(nqn) => RpcError::internal(format!("Subsystem NQN '{nqn}' already exists")),
-            e => RpcError::internal(format!("Unable to create subsystem {}", p.nqn)).because(e),
-        })?;
+        let created = self.target.create_subsystem(new);
+        created.map_err(|e| RpcError::internal(format!("Unable to create subsystem {}", p.nqn)).because(e))?;
         self.created.borrow_mut().insert(p.nqn.clone(), p);
         Ok(true)
     }
 
     async fn delete_subsystem(self: Rc<Self>, p: OfSubsystem) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        self.target.delete_subsystem(&p.nqn).map_err(invalid)?;
+        self.target.delete_subsystem(&p.nqn).map_err(refused)?;
         self.created.borrow_mut().remove(&p.nqn);
         Ok(true)
     }
@@ -168,7 +178,10 @@ impl NvmfPart {
             .filter(|s| p.nqn.as_ref().is_none_or(|n| *n == s.nqn))
             .map(|s| describe::subsystem(s, created.get(&s.nqn)))
             .collect();
-        if p.nqn.is_some() && list.is_empty() { Err(RpcError::no_device()) } else { Ok(list) }
+        match p.nqn {
+            Some(nqn) if list.is_empty() => Err(refused(TargetError::NoSubsystem(nqn))),
+            _ => Ok(list),
+        }
     }
 
     async fn add_ns(self: Rc<Self>, p: AddNs) -> Result<u32, RpcError> {
@@ -184,14 +197,16 @@ impl NvmfPart {
             return Err(refuse("visibility by host (no_auto_visible)"));
         }
         let target = self.target.clone();
-        let name = spec.bdev_name.clone();
+        // A namespace goes by its device's name, whatever name it was asked for by.
+        let bdev = self.registry.find(&spec.bdev_name);
+        let name = bdev.map_or_else(|| spec.bdev_name.clone(), |bdev| bdev.name().to_owned());
+        let named = name.clone();
         let on_event = move |event: Event| match event {
-            Event::Removed => drop(target.device_removed(&name)),
-            Event::Resized => drop(target.device_changed(&name)),
+            Event::Removed => drop(target.device_removed(&named)),
+            Event::Resized => drop(target.device_changed(&named)),
         };
-        let handle = self.registry.open(&spec.bdev_name, Access::Write, Box::new(on_event)).map_err(invalid)?;
+        let handle = self.registry.open(&name, Access::Write, Box::new(on_event)).map_err(invalid)?;
         let uuid = spec.uuid.unwrap_or(handle.uuid());
-        let name = handle.name().to_owned();
         let new = NewNamespace {
             nsid: spec.nsid.filter(|n| *n != 0),
             name,
@@ -199,14 +214,14 @@ impl NvmfPart {
             nguid: hex(spec.nguid.as_ref(), "nguid")?,
             eui64: hex(spec.eui64.as_ref(), "eui64")?,
             read_only: false,
-            device: handle,
+            device: Arc::new(Claimed::new(handle).map_err(invalid)?),
         };
-        self.target.add_namespace(&p.nqn, new).map_err(invalid)
+        self.target.add_namespace(&p.nqn, new).map_err(refused)
     }
 
     async fn remove_ns(self: Rc<Self>, p: RemoveNs) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        self.target.remove_namespace(&p.nqn, p.nsid).map(|()| true).map_err(invalid)
+        self.target.remove_namespace(&p.nqn, p.nsid).map(|()| true).map_err(refused)
     }
 
     async fn add_listener(self: Rc<Self>, p: AddListener) -> Result<bool, RpcError> {
@@ -223,14 +238,14 @@ impl NvmfPart {
         }
         let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
         let listening = self.target.add_listener(&self.local, &p.nqn, &p.listen_address.traddr, port).await;
-        listening.map(|_| true).map_err(invalid)
+        listening.map(|_| true).map_err(refused)
     }
 
     async fn remove_listener(self: Rc<Self>, p: RemoveListener) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
         check_trtype(&p.listen_address.trtype)?;
         let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
-        self.target.remove_listener(&p.nqn, &p.listen_address.traddr, port).map(|()| true).map_err(invalid)
+        self.target.remove_listener(&p.nqn, &p.listen_address.traddr, port).map(|()| true).map_err(refused)
     }
 
     async fn add_host(self: Rc<Self>, p: AddHost) -> Result<bool, RpcError> {
@@ -238,23 +253,23 @@ impl NvmfPart {
         if p.psk.is_some() || p.dhchap_key.is_some() || p.dhchap_ctrlr_key.is_some() {
             return Err(refuse("a key for a host (psk, dhchap_key)"));
         }
-        self.target.add_host(&p.nqn, &p.host).map(|()| true).map_err(invalid)
+        self.target.add_host(&p.nqn, &p.host).map(|()| true).map_err(refused)
     }
 
     async fn remove_host(self: Rc<Self>, p: RemoveHost) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        self.target.remove_host(&p.nqn, &p.host).map(|()| true).map_err(invalid)
+        self.target.remove_host(&p.nqn, &p.host).map(|()| true).map_err(refused)
     }
 
     async fn allow_any_host(self: Rc<Self>, p: AllowAnyHost) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        self.target.allow_any_host(&p.nqn, p.allow_any_host).map(|()| true).map_err(invalid)
+        self.target.allow_any_host(&p.nqn, p.allow_any_host).map(|()| true).map_err(refused)
     }
 
     /// The named subsystem, or SPDK's answer when there is none.
-    fn known(&self, p: &OfSubsystem) -> Result<std::sync::Arc<crate::Subsystem>, RpcError> {
+    fn known(&self, p: &OfSubsystem) -> Result<Arc<crate::Subsystem>, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        self.target.snapshot().find(&p.nqn).cloned().ok_or_else(|| invalid(format!("there is no subsystem {}", p.nqn)))
+        self.target.snapshot().find(&p.nqn).cloned().ok_or_else(|| refused(TargetError::NoSubsystem(p.nqn.clone())))
     }
 
     async fn get_controllers(self: Rc<Self>, p: OfSubsystem) -> Result<Vec<Value>, RpcError> {

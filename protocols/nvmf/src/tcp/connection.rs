@@ -251,7 +251,7 @@ impl Connection {
         {
             self.timer = self.heard.after(ns);
             if now >= self.timer {
-                self.close(cx, shared, "its keep-alive timer has expired");
+                return self.close(cx, shared, "its keep-alive timer has expired");
             }
         }
     }
