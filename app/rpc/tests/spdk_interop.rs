@@ -1,5 +1,4 @@
-//! SPDK's own client (`pip install spdk==26.9`, command `spdk-rpc`) against the server. Without the client on the PATH
-//! there is nothing to test, and the tests say so.
+//! SPDK's own client (`pip install spdk==26.9`, command `spdk-rpc`, on the PATH) against the server.
 
 mod support;
 
@@ -8,27 +7,21 @@ use std::io::Write;
 use std::process::{Command, Output, Stdio};
 use support::Server;
 
-/// Runs the client once; `None` when it is not installed.
-fn client(args: &[&str], input: &str) -> Option<Output> {
+/// Runs the client once.
+fn client(args: &[&str], input: &str) -> Output {
     let mut command = Command::new("spdk-rpc");
     let spawned = command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
-    let mut child = match spawned {
-        Ok(child) => child,
-        Err(error) => {
-            eprintln!("not tested: spdk-rpc: {error}");
-            return None;
-        }
-    };
+    let mut child = spawned.unwrap_or_else(|error| panic!("spdk-rpc, of `pip install spdk==26.9`: {error}"));
     child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("the client reads");
-    Some(child.wait_with_output().expect("the client ends"))
+    child.wait_with_output().expect("the client ends")
 }
 
 /// Runs several commands in one process of the client, each with a connection of its own. Per command: what it printed,
 /// or in `Err` what it printed when it failed.
-fn commands(server: &Server, lines: &[&str]) -> Option<Vec<Result<String, String>>> {
+fn commands(server: &Server, lines: &[&str]) -> Vec<Result<String, String>> {
     let path = server.path.display();
     let input: String = lines.iter().map(|line| format!("-s {path} {line}\n")).collect();
-    let output = client(&["--server"], &input)?;
+    let output = client(&["--server"], &input);
     let text = String::from_utf8(output.stdout).expect("text");
     let mut answers = Vec::new();
     let mut answer = String::new();
@@ -40,7 +33,7 @@ fn commands(server: &Server, lines: &[&str]) -> Option<Vec<Result<String, String
         }
     }
     assert_eq!(answers.len(), lines.len(), "{text}{}", String::from_utf8_lossy(&output.stderr));
-    Some(answers)
+    answers
 }
 
 /// The JSON that a successful command printed.
@@ -73,7 +66,6 @@ fn lists_creates_and_is_refused_in_spdks_words() {
             "notify_get_types",
         ],
     );
-    let Some(answers) = answers else { return };
     assert!(value(&answers[0]).as_array().unwrap().contains(&json!("framework_start_init")));
     assert_refused(&answers[1], "Method may only be called after framework is initialized");
     assert!(answers[2].is_ok());
@@ -104,7 +96,7 @@ fn loads_a_configuration_and_saves_the_same() {
     let file = server.path.with_extension("json");
     std::fs::write(&file, config.to_string()).unwrap();
     let load = format!("load_config -j {}", file.display());
-    let Some(answers) = commands(&server, &[&load, "bdev_get_bdevs", "save_config"]) else { return };
+    let answers = commands(&server, &[&load, "bdev_get_bdevs", "save_config"]);
     assert!(answers[0].is_ok(), "{answers:?}");
     assert_eq!(value(&answers[1])[0]["name"], "M0");
     let saved = value(&answers[2]);
@@ -121,9 +113,9 @@ fn batches_from_the_client() {
     let server = Server::start(true);
     let batch = "bdev_malloc_create -b M1 1 512\nbdev_malloc_create -b M2 1 512\nbdev_malloc_create -b M1 1 512\n";
     let path = server.path.display().to_string();
-    let Some(output) = client(&["-s", &path, "-b"], batch) else { return };
+    let output = client(&["-s", &path, "-b"], batch);
     let errors = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success() && errors.contains("File exists"), "{errors}");
-    let Some(answers) = commands(&server, &["bdev_get_bdevs"]) else { return };
+    let answers = commands(&server, &["bdev_get_bdevs"]);
     assert_eq!(value(&answers[0]).as_array().unwrap().len(), 2);
 }
