@@ -80,7 +80,7 @@ namespaces() {
   local first=$DEV second
   DEV=$first verified background --rw=randrw --bs=4k --iodepth=8 --offset=96M --size=8M --time_based=0 --output=/run/background.out &
   local background=$!
-  rpc bdev_malloc_create name=second num_blocks=32768 block_size=4096 >/dev/null
+  rpc bdev_malloc_create name=second num_blocks=8192 block_size=4096 >/dev/null
   rpc nvmf_subsystem_add_ns nqn=$NQN namespace.bdev_name=second namespace.nsid=2 >/dev/null
   within 60 'the second namespace appears' there 2
   second=$(device 2)

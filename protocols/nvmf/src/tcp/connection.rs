@@ -251,7 +251,7 @@ impl Connection {
         {
             self.timer = self.heard.after(ns);
             if now >= self.timer {
-                return self.close(cx, shared, "its keep-alive timer has expired");
+                self.close(cx, shared, "its keep-alive timer has expired");
             }
         }
     }
