@@ -77,7 +77,7 @@ pub(crate) fn write() {
 
 fn write_slots(thread: u64, device: &Path, stop: &Path, mut acked: &File) {
     // Half of the threads ask for durability with each write, which is FUA on the wire.
-    let sync = if thread % 2 == 0 { rustix::fs::OFlags::DSYNC.bits() as i32 } else { 0 };
+    let sync = if thread.is_multiple_of(2) { rustix::fs::OFlags::DSYNC.bits() as i32 } else { 0 };
     let device = OpenOptions::new().write(true).custom_flags(O_DIRECT | sync).open(device).unwrap();
     let mut block = Aligned::new();
     for version in 1..VERSIONS_MAX {
