@@ -3,9 +3,10 @@
 use crate::file::tests::TempDir;
 use crate::{Brings, Host, bring_all};
 use doorbell_bdev::{Access, Change, Examiner, Registry};
+use doorbell_block::{Op, Status};
 use doorbell_control::{Control, Options, Uuid, conforms};
 use doorbell_mem::Regions;
-use doorbell_reactor::{AsyncQueue, Local};
+use doorbell_reactor::{AsyncQueue, Config, Local, Polling, run};
 use doorbell_sys::helper::Helpers;
 use serde_json::{Value, json};
 use std::cell::Cell;
@@ -186,6 +187,29 @@ fn files_are_made_into_devices_held_rescanned_and_let_go() {
     });
 }
 
+/// On a reactor that never sleeps, so that nothing is tidied up on the way to sleep: a file is free again once its delete call has answered.
+#[test]
+fn a_file_that_was_in_use_is_let_go_with_its_device() {
+    let dir = TempDir::new();
+    let path = dir.path("disk");
+    File::create(&path).unwrap().set_len(1 << 20).unwrap();
+    let config = Config { reactors: 2, polling: Polling::Always, ..Config::default() };
+    let test = |local: Local| async move {
+        let plane = Plane::new(local.clone()).await;
+        for kind in ["aio", "uring", "aio", "uring"] {
+            let params = json!({"name": "A", "filename": path.to_str().unwrap(), "block_size": 4096});
+            assert_eq!(plane.call(&format!("bdev_{kind}_create"), params).await, Ok(json!("A")));
+            let handle = plane.registry.open("A", Access::Write, Box::new(|_| ())).unwrap();
+            let queue = AsyncQueue::open(&local, handle, 1).await.unwrap();
+            assert_eq!(queue.control(Op::Flush, 0, 0).await, Status::Ok);
+            drop(queue);
+            assert_eq!(plane.call(&format!("bdev_{kind}_delete"), json!({"name": "A"})).await, Ok(json!(true)));
+        }
+    };
+    let (_, closed) = run(&config, test).unwrap();
+    assert!(closed.iter().all(|c| (c.boxes_out, c.buffers_out) == (0, 0)));
+}
+
 /// A saved configuration names a passthru before its base: it waits, comes with it, goes with it, comes again.
 #[test]
 fn a_passthru_waits_for_its_base_and_follows_it() {
@@ -229,8 +253,8 @@ fn a_passthru_is_deleted_alone_and_carries_data_while_it_is_there() {
             let handle = plane.registry.open(&uuid, Access::Write, Box::new(|_| ())).unwrap();
             crate::model::exercise(&plane.local, handle.clone(), 4, 50, 1).await;
             let queue = AsyncQueue::open(&plane.local, handle, 1).await.unwrap();
-            let status = queue.control(doorbell_block::Op::Flush, 0, 0).await;
-            assert_eq!(status, doorbell_block::Status::Ok);
+            let status = queue.control(Op::Flush, 0, 0).await;
+            assert_eq!(status, Status::Ok);
         }
         assert_eq!(plane.call("bdev_passthru_delete", json!({"name": "Pt"})).await, Ok(json!(true)));
         assert!(plane.registry.find("Pt").is_none());

@@ -5,7 +5,7 @@ use super::bounce::Align;
 use super::queue::Queue;
 use super::ring::Ring;
 use crate::shape::Shape;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Token, WriteCache};
 use doorbell_sys::file::{self, Access, Direct, Geometry, Kind, OpenOptions, Target};
 use doorbell_sys::helper::Helpers;
 use std::io;
@@ -122,7 +122,6 @@ impl FileError {
 
 /// What rings and queues need to know of the file.
 pub(super) struct Medium {
-    pub(super) target: Target,
     pub(super) shape: Arc<Shape>,
     pub(super) helpers: Helpers,
     pub(super) align: Align,
@@ -132,18 +131,10 @@ pub(super) struct Medium {
     pub(super) nowait: Nowait,
 }
 
-impl Medium {
-    /// What an error means: a block device that was taken away has no size, and the kernel's answers for it are those of a full one.
-    #[cold]
-    pub(super) fn explain(&self, status: Status) -> Status {
-        let gone = self.target.kind() == Kind::Block && !matches!(self.target.current_size(), Ok(1..));
-        if gone { Status::Gone } else { status }
-    }
-}
-
 /// A file or block device behind a kernel ring of kind `E`.
 pub(crate) struct FileDevice<E: Engine> {
     id: DeviceId,
+    target: Arc<Target>,
     medium: Arc<Medium>,
     choice: E::Choice,
     path: PathBuf,
@@ -178,9 +169,8 @@ impl<E: Engine> FileDevice<E> {
             needs_sync: geometry.needs_sync,
             zeroes: geometry.discard_zeroes,
             nowait: options.nowait,
-            target,
         };
-        Ok(FileDevice { id: DeviceId::new(), medium: Arc::new(medium), choice, path })
+        Ok(FileDevice { id: DeviceId::new(), target: Arc::new(target), medium: Arc::new(medium), choice, path })
     }
 
     /// Which file.
@@ -190,13 +180,13 @@ impl<E: Engine> FileDevice<E> {
 
     /// Whether the page cache is bypassed.
     pub(crate) fn is_direct(&self) -> bool {
-        self.medium.target.is_direct()
+        self.target.is_direct()
     }
 
     /// Looks at the file's size again. True if it has changed; whole blocks count.
     pub(crate) fn rescan(&self) -> io::Result<bool> {
         let shape = &self.medium.shape;
-        let blocks = self.medium.target.current_size()? >> shape.shift();
+        let blocks = self.target.current_size()? >> shape.shift();
         let changed = blocks != shape.blocks();
         if changed {
             shape.resize(blocks);
@@ -250,8 +240,8 @@ impl<E: Engine> BlockDevice for FileDevice<E> {
     }
 
     fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
-        let ring = cx.local_source(self.id, |cx| Ring::<E>::open(cx, &self.medium, self.choice))?;
-        let id = ring.borrow_mut().join(who, depth);
+        let ring = cx.local_source(self.id, |cx| Ring::<E>::open(cx, &self.target, &self.medium, self.choice))?;
+        let id = ring.borrow_mut().join(&self.target, who, depth);
         let ready = Vec::with_capacity(depth as usize);
         Ok(Box::new(Queue { who, id, ring, medium: self.medium.clone(), ready }))
     }

@@ -19,7 +19,10 @@ pub(crate) trait Engine: Sized + 'static {
     type Choice: Copy + Send + Sync + 'static;
 
     /// A ring for this thread.
-    fn open(choice: Self::Choice, file: &Handle, memory: &Arc<Region>) -> Result<(Self, FileId), OpenError>;
+    fn open(choice: Self::Choice, memory: &Arc<Region>) -> Result<Self, OpenError>;
+    fn add(&mut self, file: &Handle) -> FileId;
+    /// Lets go of a file; what is in flight on it still ends.
+    fn remove(&mut self, file: FileId);
     fn supports(&self, kind: OpKind) -> bool;
     /// Bytes of one transfer, which must then lie in one segment, and cannot be asked for with durability; none for no such limit.
     fn longest(&self) -> Option<u32>;
@@ -39,19 +42,24 @@ impl Engine for AioRing<Flight> {
     const MAY_BLOCK: bool = true;
     type Choice = ();
 
-    fn open(_choice: (), file: &Handle, _memory: &Arc<Region>) -> Result<(Self, FileId), OpenError> {
+    fn open(_choice: (), _memory: &Arc<Region>) -> Result<Self, OpenError> {
         // The number of requests is limited for the whole system, so a smaller ring is better than none.
         let mut last = None;
         for depth in DEPTHS {
             match AioRing::new(depth) {
-                Ok(mut ring) => {
-                    let id = ring.add_file(file);
-                    return Ok((ring, id));
-                }
+                Ok(ring) => return Ok(ring),
                 Err(error) => last = Some(error),
             }
         }
         Err(OpenError::Resources(last.map(|error| error.to_string()).unwrap_or_default()))
+    }
+
+    fn add(&mut self, file: &Handle) -> FileId {
+        self.add_file(file)
+    }
+
+    fn remove(&mut self, file: FileId) {
+        self.remove_file(file);
     }
 
     fn supports(&self, kind: OpKind) -> bool {
@@ -116,24 +124,31 @@ impl Engine for Uring {
     const MAY_BLOCK: bool = false;
     type Choice = UringChoice;
 
-    fn open(choice: UringChoice, file: &Handle, memory: &Arc<Region>) -> Result<(Self, FileId), OpenError> {
+    fn open(choice: UringChoice, memory: &Arc<Region>) -> Result<Self, OpenError> {
         let mut last = None;
         for depth in DEPTHS {
             match UringRing::new(&UringOptions { depth, iopoll: choice.iopoll }) {
                 Ok(mut ring) => {
-                    let id = ring.add_file(file);
                     // Registering makes every page of it resident, which huge pages are anyway.
                     if memory.page_size() > HUGE_FROM_BYTES
                         && let Err(error) = ring.register(memory)
                     {
                         tracing::info!(%error, "buffers are looked up with each request");
                     }
-                    return Ok((Uring { ring, polled: choice.iopoll }, id));
+                    return Ok(Uring { ring, polled: choice.iopoll });
                 }
                 Err(error) => last = Some(error),
             }
         }
         Err(OpenError::Resources(last.map(|error| error.to_string()).unwrap_or_default()))
+    }
+
+    fn add(&mut self, file: &Handle) -> FileId {
+        self.ring.add_file(file)
+    }
+
+    fn remove(&mut self, file: FileId) {
+        self.ring.remove_file(file);
     }
 
     fn supports(&self, kind: OpKind) -> bool {

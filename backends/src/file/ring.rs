@@ -12,7 +12,7 @@ use super::status::{failed, of_errno};
 use super::{Engine, Nowait};
 use doorbell_block::{Abort, Armed, Cx, Done, Io, OpenError, Source, Status, Token};
 use doorbell_sys::epoll::{Interest, Mode, Poller};
-use doorbell_sys::file::{Armed as EngineArmed, FileId};
+use doorbell_sys::file::{Armed as EngineArmed, FileId, Kind, Target};
 use doorbell_sys::helper::HelperQueue;
 use rustix::io::Errno;
 use std::collections::VecDeque;
@@ -35,8 +35,11 @@ struct Owner {
 
 pub(crate) struct Ring<E> {
     ring: E,
-    file: FileId,
     helpers: HelperQueue<Flight>,
+    /// The file, while there is a queue: a ring outlives its last queue for a while, and must not hold on to what was let go.
+    target: Option<Arc<Target>>,
+    /// Its numbers in both rings.
+    file: FileId,
     helped_file: FileId,
     /// Both rings' descriptors, as one.
     descriptors: Poller,
@@ -56,12 +59,11 @@ pub(crate) struct Ring<E> {
 }
 
 impl<E: Engine> Ring<E> {
-    pub(super) fn open(cx: &mut Cx, medium: &Arc<Medium>, choice: E::Choice) -> Result<Ring<E>, OpenError> {
+    pub(super) fn open(cx: &mut Cx, target: &Arc<Target>, medium: &Arc<Medium>, choice: E::Choice) -> Result<Ring<E>, OpenError> {
         let resources = |error: std::io::Error| OpenError::Resources(error.to_string());
-        let handle = medium.target.handle();
-        let (ring, file) = E::open(choice, handle, cx.pool().region())?;
+        let mut ring = E::open(choice, cx.pool().region())?;
         let mut helpers = HelperQueue::new(&medium.helpers, HELPED).map_err(resources)?;
-        let helped_file = helpers.add_file(handle);
+        let (file, helped_file) = (ring.add(target.handle()), helpers.add_file(target.handle()));
         let descriptors = Poller::new().map_err(resources)?;
         descriptors.add(ring.fd(), 0, Interest::READ, Mode::Level).map_err(resources)?;
         descriptors.add(helpers.fd(), 1, Interest::READ, Mode::Level).map_err(resources)?;
@@ -74,8 +76,9 @@ impl<E: Engine> Ring<E> {
         };
         Ok(Ring {
             ring,
-            file,
             helpers,
+            target: Some(target.clone()),
+            file,
             helped_file,
             descriptors,
             medium: medium.clone(),
@@ -92,7 +95,11 @@ impl<E: Engine> Ring<E> {
     }
 
     /// Takes a queue in.
-    pub(super) fn join(&mut self, who: Token, depth: u32) -> OwnerId {
+    pub(super) fn join(&mut self, target: &Arc<Target>, who: Token, depth: u32) -> OwnerId {
+        if self.target.is_none() {
+            (self.file, self.helped_file) = (self.ring.add(target.handle()), self.helpers.add_file(target.handle()));
+            self.target = Some(target.clone());
+        }
         let depth = depth as usize;
         let free = self.owners.iter().position(|owner| owner.who.is_none());
         let index = free.unwrap_or_else(|| {
@@ -116,6 +123,11 @@ impl<E: Engine> Ring<E> {
             owner.waiting.clear();
             owner.finished.clear();
             self.parked -= lost;
+        }
+        if self.owners.iter().all(|owner| owner.who.is_none()) {
+            self.ring.remove(self.file);
+            self.helpers.remove_file(self.helped_file);
+            self.target = None;
         }
     }
 
@@ -324,13 +336,20 @@ impl<E: Engine> Ring<E> {
 
     #[inline]
     fn finish(&mut self, cx: &mut Cx, mut flight: Flight, status: Status) {
-        flight.io.status = if status.is_ok() { status } else { self.medium.explain(status) };
+        flight.io.status = if status.is_ok() { status } else { self.explain(status) };
         if let Some(owner) = self.owner(flight.owner) {
             owner.finished.push(flight.io);
             if let Some(who) = owner.who {
                 cx.wake(who);
             }
         }
+    }
+
+    /// What an error means: a block device that was taken away has no size, and the kernel's answers for it are those of a full one.
+    #[cold]
+    fn explain(&self, status: Status) -> Status {
+        let sizeless = |target: &Arc<Target>| target.kind() == Kind::Block && !matches!(target.current_size(), Ok(1..));
+        if self.target.as_ref().is_some_and(sizeless) { Status::Gone } else { status }
     }
 
     fn waits(&self) -> bool {
