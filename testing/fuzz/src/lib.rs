@@ -5,6 +5,8 @@
 pub mod nvme_command;
 pub mod nvme_identify;
 pub mod nvme_tcp_pdu;
+pub mod nvmf_connection;
+pub mod rpc_session;
 
 /// Takes an input.
 pub type Run = fn(&[u8]);
@@ -17,6 +19,8 @@ pub const TARGETS: &[(&str, Run, Seeds)] = &[
     ("nvme_command", nvme_command::run, nvme_command::seeds),
     ("nvme_identify", nvme_identify::run, nvme_identify::seeds),
     ("nvme_tcp_pdu", nvme_tcp_pdu::run, nvme_tcp_pdu::seeds),
+    ("nvmf_connection", nvmf_connection::run, nvmf_connection::seeds),
+    ("rpc_session", rpc_session::run, rpc_session::seeds),
 ];
 
 /// Formats a value to nowhere: `Display` and `Debug` meet hostile input too, in logs.
