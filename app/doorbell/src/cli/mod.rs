@@ -1,4 +1,5 @@
 //! The command line: what there is, and nothing of what it does.
+#![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help texts of the command line; their brackets are no links")]
 
 mod device;
 mod perf;
