@@ -155,7 +155,10 @@ fn a_client_can_end_the_process() {
 #[test]
 fn only_allowed_methods_are_there_and_flags_without_effect_are_told() {
     let folder = Folder::new();
-    let server = folder.serve(&["--empty", "--rpcs-allowed", "rpc_get_methods,spdk_get_version", "-s", "512", "-u"]).logs("-u/--no-pci");
+    let server = folder
+        .serve(&["--empty", "--rpcs-allowed", "rpc_get_methods,spdk_get_version", "-s", "512", "-u"])
+        .logs("-u/--no-pci")
+        .logs("RPC socket");
     assert_eq!(folder.rpc(&["rpc_get_methods"]).unwrap(), json!(["rpc_get_methods", "spdk_get_version"]));
     assert!(folder.rpc(&["bdev_get_bdevs"]).unwrap_err().contains("Method not found"));
     drop(server);
