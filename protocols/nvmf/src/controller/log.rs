@@ -7,7 +7,7 @@ use doorbell_wire_nvme::log::{
     ChangedNamespaces, CommandEffects, Effects, ErrorEntry, FirmwareSlots, LogPageSupport, SmartLog, SupportedLogPages,
 };
 use doorbell_wire_nvme::{
-    AdminOpcode, Ascii, FeatureId, GetLogPage, IoOpcode, LogId, NSID_ALL, Sqe, Status, TransportType, U16, U32, U64, U128, bytes,
+    AdminOpcode, Ascii, Csi, FeatureId, GetLogPage, IoOpcode, LogId, NSID_ALL, Sqe, Status, TransportType, U16, U32, U64, U128, bytes,
 };
 use std::collections::VecDeque;
 
@@ -68,7 +68,7 @@ impl Controller {
                 list.fill(self.events.changed(get.retain_event));
                 bytes(&*list).to_vec()
             }
-            (LogId::COMMAND_EFFECTS, false) => effects(),
+            (LogId::COMMAND_EFFECTS, false) => effects(get.csi),
             (LogId::FEATURE_EFFECTS, false) => feature_effects(),
             _ => return refuse(Status::INVALID_LOG_PAGE),
         };
@@ -126,7 +126,8 @@ fn firmware() -> Vec<u8> {
     bytes(&log).to_vec()
 }
 
-fn effects() -> Vec<u8> {
+/// Of a command set that is not served there are the admin commands alone.
+fn effects(csi: Csi) -> Vec<u8> {
     let mut log = Box::<CommandEffects>::default();
     let plain = Effects::new().with_supported(true);
     for opcode in [
@@ -141,11 +142,13 @@ fn effects() -> Vec<u8> {
     ] {
         log.set_admin(opcode, plain);
     }
-    for opcode in [IoOpcode::READ, IoOpcode::COMPARE, IoOpcode::VERIFY, IoOpcode::FLUSH, IoOpcode::FABRICS] {
-        log.set_io(opcode, plain);
-    }
-    for opcode in [IoOpcode::WRITE, IoOpcode::WRITE_ZEROES, IoOpcode::DATASET_MANAGEMENT, IoOpcode::COPY] {
-        log.set_io(opcode, plain.with_content(true));
+    if csi == Csi::NVM {
+        for opcode in [IoOpcode::READ, IoOpcode::COMPARE, IoOpcode::VERIFY, IoOpcode::FLUSH, IoOpcode::FABRICS] {
+            log.set_io(opcode, plain);
+        }
+        for opcode in [IoOpcode::WRITE, IoOpcode::WRITE_ZEROES, IoOpcode::DATASET_MANAGEMENT, IoOpcode::COPY] {
+            log.set_io(opcode, plain.with_content(true));
+        }
     }
     bytes(&*log).to_vec()
 }
