@@ -1,34 +1,33 @@
 //! Benchmarks against the budgets of the design. `cargo xtask bench` runs them all; `cargo xtask bench -- path` one.
 //!
-//! Times are the best of several short runs, since machines are shared; instructions, system calls and allocations are counted.
+//! Times are the best of several short runs, since machines are shared; instructions, system calls and allocations are counted. A
+//! benchmark is a module with its options and a `BENCH`, and a line in [`ALL`].
 #![forbid(unsafe_code)]
 
+mod bench;
 mod instructions;
 mod path;
 
-use clap::{Parser, Subcommand};
+use bench::Bench;
+use clap::Command;
 use std::process::ExitCode;
 
 #[global_allocator]
 static ALLOCATOR: doorbell_sys::alloc_count::Counting = doorbell_sys::alloc_count::Counting;
 
-#[derive(Parser)]
-#[command(about = "Benchmarks against the budgets of the design")]
-struct Arguments {
-    #[command(subcommand)]
-    which: Option<Which>,
-}
-
-#[derive(Subcommand)]
-enum Which {
-    /// The block path in this process: null, malloc, layers; nanoseconds, instructions and allocations per request
-    Path(path::Options),
-}
+/// The benchmarks in the order in which they run: one line each.
+#[rustfmt::skip]
+const ALL: &[Bench] = &[
+    path::BENCH,
+];
 
 fn main() -> ExitCode {
-    let which = Arguments::parse().which.unwrap_or(Which::Path(path::Options::default()));
-    let outcome = match which {
-        Which::Path(options) => path::run(&options),
+    let about = "Benchmarks against the budgets of the design; all of them when none is named";
+    let commands = ALL.iter().map(Bench::command);
+    let matches = Command::new("bench").about(about).disable_help_subcommand(true).subcommands(commands).get_matches();
+    let outcome = match matches.subcommand() {
+        Some((name, options)) => ALL.iter().filter(|bench| bench.name == name).try_for_each(|bench| bench.run(options)),
+        None => every(),
     };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -37,4 +36,15 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Runs them all with their own defaults; one that fails keeps none of the others from running.
+fn every() -> Result<(), String> {
+    let mut failed = Vec::new();
+    for bench in ALL {
+        println!("== {}: {}", bench.name, bench.about);
+        failed.extend(bench.run_default().err().map(|why| format!("{}: {why}", bench.name)));
+        println!();
+    }
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("; ")) }
 }

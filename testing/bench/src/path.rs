@@ -1,5 +1,6 @@
 //! The block path: what a request costs from the load generator to the device and back, every service of the block layer on.
 
+use crate::bench::{self, Bench};
 use crate::instructions;
 use clap::Args;
 use doorbell::perf::block::{Generator, Job, Outcome, Pattern, Stop};
@@ -14,8 +15,12 @@ use doorbell_reactor::{Config, Polling, oneshot, run as run_reactors};
 use doorbell_sys::alloc_count::allocations;
 use std::sync::Arc;
 
+/// This benchmark.
+pub(crate) const BENCH: Bench =
+    Bench::of::<Options>("path", "The block path in this process: null, malloc, layers; ns, instructions and allocations per request");
+
 /// What to measure.
-#[derive(Args, Default)]
+#[derive(Args)]
 pub(crate) struct Options {
     /// Only this case
     #[arg(long)]
@@ -128,8 +133,14 @@ fn once(case: &str, depth: u32, ios: u64) -> Result<Measured, String> {
     Ok(Measured { ns: outcome.elapsed_ns as f64 / outcome.ios.max(1) as f64, allocations })
 }
 
+impl bench::Options for Options {
+    fn run(&self) -> Result<(), String> {
+        table(self)
+    }
+}
+
 /// Runs the cases and prints a table.
-pub(crate) fn run(options: &Options) -> Result<(), String> {
+fn table(options: &Options) -> Result<(), String> {
     if let Some(ios) = options.exactly {
         let case = options.only.as_deref().unwrap_or("null");
         return once(case, options.depth.unwrap_or(32), ios).map(drop);
