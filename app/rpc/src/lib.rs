@@ -18,14 +18,16 @@ mod scan;
 mod server;
 mod session;
 mod socket;
+mod strict;
 mod tuning;
 
 pub mod fuzz;
 pub mod limits;
 
 pub use builtin::{Builtins, LogControl, LogLevel, Signal};
-pub use load::{LoadError, LoadOptions, Report, load_config};
+pub use load::{LoadError, LoadOptions, Report, SavedCall, load_config, saved_calls};
 pub use server::serve;
 pub use session::{Call, Session, Ticket};
-pub use socket::{DEFAULT_SOCKET, Socket, SocketError};
+pub use socket::{DEFAULT_SOCKET, Names, Socket, SocketError};
+pub use strict::read_json;
 pub use tuning::add_tuning;

@@ -53,17 +53,22 @@ pub enum LoadError {
     Start(RpcError),
 }
 
-struct Entry {
-    place: String,
-    method: String,
-    params: Option<Value>,
+/// One call of a saved configuration.
+#[derive(Debug, Clone, PartialEq)]
+pub struct SavedCall {
+    /// Where it stands: `subsystem[index] method`.
+    pub place: String,
+    /// The method.
+    pub method: String,
+    /// Its parameters.
+    pub params: Option<Value>,
 }
 
 /// Applies a configuration, and starts the process if it has not started.
 pub async fn load_config(control: &Control, config: &Value, options: LoadOptions) -> Result<Report, LoadError> {
     let mut report = Report::default();
     let mut entries = Vec::new();
-    for entry in read(config)? {
+    for entry in saved_calls(config)? {
         match control.method(&entry.method) {
             Some(method) => entries.push((entry, method.when)),
             None if options.ignore_errors => report.failed.push(format!("{}: unknown", entry.place)),
@@ -86,7 +91,7 @@ pub async fn load_config(control: &Control, config: &Value, options: LoadOptions
     Ok(report)
 }
 
-async fn apply(control: &Control, entry: Entry, options: LoadOptions, report: &mut Report) -> Result<(), LoadError> {
+async fn apply(control: &Control, entry: SavedCall, options: LoadOptions, report: &mut Report) -> Result<(), LoadError> {
     match control.call(&entry.method, entry.params).await {
         Ok(_) => report.applied += 1,
         Err(error) if options.ignore_errors => report.failed.push(format!("{}: {error}", entry.place)),
@@ -95,8 +100,11 @@ async fn apply(control: &Control, entry: Entry, options: LoadOptions, report: &m
     Ok(())
 }
 
-/// Reads the whole into calls.
-fn read(config: &Value) -> Result<Vec<Entry>, LoadError> {
+/// Reads a saved configuration into its calls.
+///
+/// # Errors
+/// [`LoadError::Shape`] when it does not look like one.
+pub fn saved_calls(config: &Value) -> Result<Vec<SavedCall>, LoadError> {
     let shape = |text: &str| LoadError::Shape(text.to_owned());
     let subsystems = config.get("subsystems").ok_or_else(|| shape("it has no \"subsystems\""))?;
     let subsystems = subsystems.as_array().ok_or_else(|| shape("\"subsystems\" is not an array"))?;
@@ -119,7 +127,7 @@ fn read(config: &Value) -> Result<Vec<Entry>, LoadError> {
 }
 
 /// One call, or an array of calls (saved with batches).
-fn read_entry(name: &str, index: usize, call: &Value, entries: &mut Vec<Entry>) -> Result<(), LoadError> {
+fn read_entry(name: &str, index: usize, call: &Value, entries: &mut Vec<SavedCall>) -> Result<(), LoadError> {
     if let Value::Array(batch) = call {
         if batch.iter().any(Value::is_array) {
             return Err(LoadError::Shape(format!("{name}[{index}] is an array inside an array")));
@@ -134,6 +142,6 @@ fn read_entry(name: &str, index: usize, call: &Value, entries: &mut Vec<Entry>) 
     if params.as_ref().is_some_and(|params| !params.is_object()) {
         return Err(LoadError::Shape(format!("{place}: \"params\" is not an object")));
     }
-    entries.push(Entry { place, method: method.to_owned(), params });
+    entries.push(SavedCall { place, method: method.to_owned(), params });
     Ok(())
 }

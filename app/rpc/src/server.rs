@@ -6,7 +6,7 @@
 use crate::limits::{CONNECTIONS_MAX, READ_BYTES};
 use crate::session::{Call, Session};
 use crate::socket::Socket;
-use doorbell_control::Control;
+use doorbell_control::{Control, Fault};
 use doorbell_reactor::Local;
 use doorbell_sys::epoll::Interest;
 use rustix::net::{RecvFlags, SendFlags, Shutdown, SocketFlags, accept_with, recv, send, shutdown};
@@ -181,7 +181,10 @@ async fn start_calls(local: &Local, control: &Control, connection: &Rc<Connectio
 }
 
 async fn run(control: Control, connection: Rc<Connection>, call: Call) {
-    let answer = control.call(&call.method, call.params).await;
+    let answer = match call.twice {
+        Some(name) => Err(control.refuse(&call.method, &Fault::twice(&name))),
+        None => control.call(&call.method, call.params).await,
+    };
     connection.session.borrow_mut().answer(call.ticket, &answer);
     connection.output.tell();
     connection.progress.tell();

@@ -7,6 +7,7 @@
 use crate::limits::{ID_BYTES_MAX, READ_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, RUNNING_MAX, UNREAD_BYTES_MAX};
 use crate::reply;
 use crate::scan::{Scan, is_space};
+use crate::strict::Strict;
 use doorbell_control::RpcError;
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, VecDeque};
@@ -23,6 +24,8 @@ pub struct Call {
     pub method: String,
     /// Its parameters; null counts as absent.
     pub params: Option<Value>,
+    /// The parameter that stands twice, if one does: such a call is refused.
+    pub twice: Option<String>,
 }
 
 /// What an answer belongs to. It cannot be copied, so that a call is answered once.
@@ -176,10 +179,11 @@ impl Session {
                     self.break_off(&format!("a request exceeds {REQUEST_BYTES_MAX} bytes"));
                     return false;
                 }
-                let value = serde_json::from_slice(&self.input[..end]);
+                let value = read(&self.input[..end]);
                 self.input.drain(..end);
                 match value {
-                    Ok(value) => self.request(value),
+                    Ok(Request::One(one)) => self.single(one, None),
+                    Ok(Request::Batch(items)) => self.batch(items),
                     Err(error) => self.break_off(&error),
                 }
                 !self.broken
@@ -194,11 +198,7 @@ impl Session {
         self.error(None, RpcError::parse_error(why));
     }
 
-    fn request(&mut self, value: Value) {
-        let Value::Array(items) = value else {
-            self.single(value, None);
-            return;
-        };
+    fn batch(&mut self, items: Vec<Strict>) {
         if items.is_empty() {
             self.error(None, RpcError::invalid_request("an empty batch"));
             return;
@@ -211,10 +211,10 @@ impl Session {
         }
     }
 
-    fn single(&mut self, value: Value, batch: Option<u64>) {
-        match parse(value) {
-            Ok((id, method, params)) => {
-                self.waiting.push_back(Call { ticket: Ticket { id, batch }, method, params });
+    fn single(&mut self, request: Strict, batch: Option<u64>) {
+        match parse(request) {
+            Ok(Parsed { id, method, params, twice }) => {
+                self.waiting.push_back(Call { ticket: Ticket { id, batch }, method, params, twice });
             }
             Err((id, why)) => {
                 let id = Some(id.unwrap_or(Value::Null));
@@ -257,11 +257,36 @@ impl Session {
     }
 }
 
-type Parsed = (Option<Value>, String, Option<Value>);
+/// One request, or several in an array.
+enum Request {
+    One(Strict),
+    Batch(Vec<Strict>),
+}
+
+fn read(text: &[u8]) -> serde_json::Result<Request> {
+    if text.first() == Some(&b'[') {
+        serde_json::from_slice(text).map(Request::Batch)
+    } else {
+        serde_json::from_slice(text).map(Request::One)
+    }
+}
+
+#[derive(Debug, PartialEq)]
+struct Parsed {
+    id: Option<Value>,
+    method: String,
+    params: Option<Value>,
+    twice: Option<String>,
+}
 
 /// Reads a request object. The error carries the id, if it was readable.
-fn parse(value: Value) -> Result<Parsed, (Option<Value>, &'static str)> {
+fn parse(Strict { value, twice }: Strict) -> Result<Parsed, (Option<Value>, &'static str)> {
     let Value::Object(mut map) = value else { return Err((None, "a request is an object")) };
+    let in_params = twice.as_deref().and_then(|path| path.strip_prefix("params")).filter(|rest| rest.starts_with(['.', '[']));
+    if twice.is_some() && in_params.is_none() {
+        return Err((None, "a member of the request stands twice"));
+    }
+    let twice = in_params.map(|rest| rest.trim_start_matches('.').to_owned());
     let id = read_id(&mut map).map_err(|why| (None, why))?;
     let fail = |why| Err((id.clone(), why));
     match map.remove("jsonrpc") {
@@ -277,7 +302,7 @@ fn parse(value: Value) -> Result<Parsed, (Option<Value>, &'static str)> {
     if !map.is_empty() {
         return fail("a request has jsonrpc, id, method and params, and nothing else");
     }
-    Ok((id, method, params))
+    Ok(Parsed { id, method, params, twice })
 }
 
 /// A number or a text; null counts as absent.

@@ -12,8 +12,11 @@ use std::fs::File;
 use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 
+mod names;
 #[cfg(test)]
 mod tests;
+
+pub use names::Names;
 
 /// Where SPDK's clients look.
 pub const DEFAULT_SOCKET: &str = "/var/tmp/spdk.sock";
@@ -56,7 +59,7 @@ pub enum SocketError {
 pub struct Socket {
     listener: OwnedFd,
     path: PathBuf,
-    lock_path: PathBuf,
+    names: Names,
     /// Why it is not the default one.
     moved: Option<String>,
     /// Held open for its lock.
@@ -95,6 +98,11 @@ impl Socket {
         self.moved.as_deref()
     }
 
+    /// The names of the socket and its lock file, for who ends the process without dropping this.
+    pub fn names(&self) -> Names {
+        self.names.clone()
+    }
+
     /// The listener; it does not block.
     pub fn listener(&self) -> &OwnedFd {
         &self.listener
@@ -107,7 +115,11 @@ impl Socket {
         let lock_path = PathBuf::from(lock_path);
         let lock = take_lock(path, &lock_path)?;
         match clear(path, &address).and_then(|()| listener(path, &address)) {
-            Ok(listener) => Ok(Self { listener, path: path.to_owned(), lock_path, moved: None, _lock: lock }),
+            Ok(listener) => {
+                // The lock goes last: until then nobody else touches the socket's name.
+                let names = Names::new(vec![path.to_owned(), lock_path]);
+                Ok(Self { listener, path: path.to_owned(), names, moved: None, _lock: lock })
+            }
             Err(error) => {
                 let _ = unlink(&lock_path);
                 Err(error)
@@ -118,9 +130,7 @@ impl Socket {
 
 impl Drop for Socket {
     fn drop(&mut self) {
-        // The lock goes last: until then nobody else touches the socket's name.
-        let _ = unlink(&self.path);
-        let _ = unlink(&self.lock_path);
+        self.names.remove();
     }
 }
 

@@ -145,3 +145,16 @@ fn a_client_that_vanishes_takes_nothing_with_it() {
     }
     assert!(Client::new(&server).call("spdk_get_version", Value::Null)["result"].is_object());
 }
+
+#[test]
+fn a_parameter_that_stands_twice_is_refused_as_spdk_refuses_it() {
+    let server = Server::start(true);
+    let mut client = Client::new(&server);
+    client.send(r#"{"method":"bdev_malloc_create","id":1,"params":{"name":"M0","num_blocks":8,"num_blocks":16,"block_size":512}}"#);
+    let refused = client.reply();
+    assert!(matches!(refused["error"]["code"].as_i64(), Some(-32602 | -32603)), "{refused}");
+    assert_eq!(refused["error"]["data"], "parameter `num_blocks`: given twice");
+    assert_eq!(client.call("bdev_get_bdevs", json!({"name": "M0"}))["error"]["code"], -19, "it was made all the same");
+    client.send(r#"{"method":"no_such_method","id":2,"params":{"a":1,"a":1}}"#);
+    assert_eq!(client.reply()["error"]["code"], -32601);
+}

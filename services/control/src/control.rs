@@ -6,7 +6,7 @@ use crate::interface::spdk;
 use crate::keep::{Keep, Kept};
 use crate::method::{LocalFuture, Method, Methods, Run, When};
 use crate::notify::Notifications;
-use crate::param::Given;
+use crate::param::{Fault, Given};
 use crate::part::{ConfigCall, Part};
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -222,9 +222,22 @@ impl Control {
         }
     }
 
-    fn begin(&self, name: &str, params: Option<Value>) -> Result<LocalFuture<Result<Value, RpcError>>, RpcError> {
+    /// The error for a call whose parameters cannot be decoded at all.
+    pub fn refuse(&self, name: &str, fault: &Fault) -> RpcError {
+        match self.callable(name) {
+            Ok(method) => spdk().refusal(method.name, fault),
+            Err(error) => error,
+        }
+    }
+
+    fn callable(&self, name: &str) -> Result<Rc<Method>, RpcError> {
         let method = self.method(name).filter(|method| self.allowed(method)).ok_or_else(RpcError::method_not_found)?;
         self.check_state(method.when)?;
+        Ok(method)
+    }
+
+    fn begin(&self, name: &str, params: Option<Value>) -> Result<LocalFuture<Result<Value, RpcError>>, RpcError> {
+        let method = self.callable(name)?;
         if method.aliases.iter().any(|alias| alias.name == name && alias.deprecated) {
             self.notice(&format!("RPC method {name} is deprecated: its name is {} now", method.name));
         }

@@ -29,6 +29,11 @@ impl Fault {
         Self::new("required and not given").within(name)
     }
 
+    /// A member stands twice in an object.
+    pub fn twice(path: &str) -> Self {
+        Self::new("given twice").within(path)
+    }
+
     /// The same problem, one level further out.
     #[must_use]
     pub fn within(mut self, outer: &str) -> Self {

@@ -170,7 +170,7 @@ fn understand(pieces: &[&[u8]]) -> (Vec<super::Parsed>, Vec<Value>, bool) {
     for piece in pieces {
         session.receive(piece);
         while let Some(call) = session.next_call() {
-            seen.push((call.ticket.id.clone(), call.method, call.params));
+            seen.push(super::Parsed { id: call.ticket.id.clone(), method: call.method, params: call.params, twice: call.twice });
             session.answer(call.ticket, &Ok(Value::Null));
         }
     }
@@ -189,8 +189,8 @@ fn requests_that_the_client_really_sends() {
         let text = serde_json::to_string_pretty(&request).unwrap();
         let (seen, replies, broken) = understand(&[text.as_bytes()]);
         assert_eq!(seen.len(), 1);
-        assert_eq!(seen[0].1, request["method"]);
-        assert_eq!(seen[0].2.as_ref(), request.get("params"));
+        assert_eq!(seen[0].method, request["method"]);
+        assert_eq!(seen[0].params.as_ref(), request.get("params"));
         assert_eq!(replies[0]["id"], json!(id));
         assert!(!broken);
     }
@@ -225,5 +225,23 @@ proptest! {
     #[test]
     fn the_fuzz_body_holds(data in prop::collection::vec(any::<u8>(), 0..300), tail in "[\\[\\]{}:,\"a-z0-9 ]{0,200}") {
         crate::fuzz::session(&[data, tail.into_bytes()].concat());
+    }
+}
+
+#[test]
+fn a_member_that_stands_twice_is_refused_where_it_stands() {
+    let mut session = Session::new();
+    session.receive(
+        br#"{"method":"a","id":1,"params":{"x":1,"y":{"z":1,"z":1}}}[{"method":"b","id":2,"params":{"x":1,"x":2}},{"method":"c","id":3}]"#,
+    );
+    let twice: Vec<_> = calls(&mut session).into_iter().map(|call| (call.method, call.twice)).collect();
+    let twice: Vec<_> = twice.iter().map(|(method, twice)| (&**method, twice.as_deref())).collect();
+    assert_eq!(twice, [("a", Some("y.z")), ("b", Some("x")), ("c", None)]);
+    for request in [
+        r#"{"method":"a","method":"b","id":1}"#,
+        r#"{"method":"a","id":1,"id":2}"#,
+        r#"{"method":"a","id":1,"params":{},"params":{"x":1}}"#,
+    ] {
+        assert_eq!(without_data(exchange(request)), [error(Value::Null, -32600)], "{request}");
     }
 }

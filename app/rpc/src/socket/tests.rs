@@ -36,6 +36,21 @@ fn both_files_are_private_and_go_at_the_end() {
 }
 
 #[test]
+fn the_names_go_once_whoever_removes_them() {
+    let folder = Folder::new();
+    let path = folder.0.join("s");
+    let first = open(&path).unwrap();
+    first.names().remove();
+    assert!(names(&folder.0).is_empty());
+    // The next server's are not the first one's to remove.
+    let second = open(&path).unwrap();
+    drop(first);
+    assert_eq!(names(&folder.0), ["s", "s.lock"]);
+    drop(second);
+    assert!(names(&folder.0).is_empty());
+}
+
+#[test]
 fn a_live_server_is_left_alone() {
     let folder = Folder::new();
     let path = folder.0.join("s");

@@ -1,5 +1,5 @@
 use super::{Control, ControlError, Options, State};
-use crate::{ConfigCall, Keep, LocalFuture, Methods, NoParams, Part, RpcError, When, params};
+use crate::{ConfigCall, Fault, Keep, LocalFuture, Methods, NoParams, Part, RpcError, When, params};
 use serde_json::{Value, json};
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -150,6 +150,10 @@ fn refusals_are_spdks() {
         .unwrap();
     let error = call(&control, "log_get_level", json!({"x": 1})).unwrap_err();
     assert_eq!((error.code, &*error.message), (-32602, "Invalid parameters"));
+    // The same when nothing was there to decode.
+    let refused = |name: &str| control.refuse(name, &Fault::twice("a.b"));
+    assert_eq!(refused("log_get_level").data.as_deref(), Some("parameter `a.b`: given twice"));
+    assert_eq!((refused("bdev_null_delete").code, refused("no_such_method").code), (-32603, -32601));
 }
 
 #[test]
