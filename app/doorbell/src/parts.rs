@@ -59,13 +59,27 @@ pub(crate) fn assemble(process: Process) -> Result<Parts, ControlError> {
     let registry = reactors.registry.clone();
     let target = Target::new();
 
-    let mut examiners = Vec::new();
     let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };
-    control.add_methods(|methods| doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners }))?;
-    control.add_part(BdevPart::new(registry.clone(), local.clone(), notifications, examiners))?;
+    block_devices(&control, host, notifications)?;
     control.add_part(NvmfPart::new(target.clone(), registry.clone(), local.clone()))?;
     control.add_methods(|methods| reactors.methods(methods))?;
     Builtins { version: version(), log, kill }.add_to(&control)?;
     add_tuning(&control)?; // last: it only fills gaps
     Ok(Parts { control, registry, target })
+}
+
+/// Block devices alone, for a process that serves nobody.
+pub(crate) fn only_block_devices(host: Host) -> Result<Control, ControlError> {
+    let notifications = Notifications::new();
+    let notice = Box::new(|text: &str| tracing::info!("{text}"));
+    let control = Control::new(Options { allowed: None, notice: Some(notice), notifications: notifications.clone() });
+    block_devices(&control, host, notifications)?;
+    add_tuning(&control)?;
+    Ok(control)
+}
+
+fn block_devices(control: &Control, host: Host, notifications: Notifications) -> Result<(), ControlError> {
+    let mut examiners = Vec::new();
+    control.add_methods(|methods| doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners }))?;
+    control.add_part(BdevPart::new(host.registry, host.local, notifications, examiners))
 }

@@ -46,3 +46,33 @@ fn a_person_reads_a_table() {
         assert!(text.contains(word), "{word}: {text}");
     }
 }
+
+#[test]
+fn a_saved_configurations_device_is_measured_and_nothing_is_served() {
+    let folder = Folder::new();
+    let config = r#"{"subsystems": [
+        {"subsystem": "bdev", "config": [
+            {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 1024}},
+            {"method": "bdev_malloc_create", "params": {"name": "M0", "num_blocks": 8192, "block_size": 512}},
+            {"method": "bdev_malloc_create", "params": {"name": "M1", "num_blocks": 8192, "block_size": 512}},
+            {"method": "bdev_passthru_create", "params": {"name": "P0", "base_bdev_name": "M0"}}
+        ]},
+        {"subsystem": "nvmf", "config": [{"method": "nvmf_create_transport", "params": {"trtype": "RDMA"}}]}
+    ]}"#;
+    std::fs::write(folder.path().join("saved.json"), config).unwrap();
+    assert!(json(&folder, "--config saved.json --device P0 --pattern randread").0);
+    let (clean, out) = json(&folder, "--config saved.json --device M1 --layers 1 --pattern randrw --verify");
+    assert!(clean && out["verified"].as_u64().unwrap() > 0, "{out}");
+    assert_eq!(folder.run(&["perf", "block", "--config", "saved.json"]).status.code(), Some(2), "which of its devices?");
+    for (line, says) in [
+        ("--config saved.json --device M2", "but M0, M1, P0"),
+        ("--config saved.json --device M0 --pattern randwrite", "claimed by passthru"),
+        ("--config saved.json --device P0 --pattern randwrite", "--destroy-data"),
+        ("--config absent.json --device P0", "absent.json"),
+    ] {
+        let words: Vec<&str> = ["perf", "block"].into_iter().chain(line.split_whitespace()).collect();
+        let refused = folder.run(&words);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(refused.status.code() == Some(1) && said.contains(says), "{line}: {said}");
+    }
+}

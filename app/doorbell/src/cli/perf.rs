@@ -3,6 +3,7 @@
 use crate::perf::block::Pattern;
 use crate::size;
 use clap::{Args, Subcommand};
+use std::path::PathBuf;
 
 /// What is measured.
 #[derive(Debug, Subcommand)]
@@ -14,9 +15,12 @@ pub enum PerfCommand {
 /// `doorbell perf block`.
 #[derive(Debug, Args)]
 pub struct BlockArgs {
-    /// The device: null, malloc, or a file or block device (PATH[,size=..][,engine=aio|uring]..); may be repeated
+    /// The device: null, malloc, or a file or block device (PATH[,size=..][,engine=aio|uring]..); with --config, one of its devices by name; may be repeated
     #[arg(long = "device", value_name = "DEVICE", default_value = "null")]
     pub devices: Vec<String>,
+    /// Make the devices of a configuration in SPDK's JSON format (as save_config writes it) and put the load on those that --device names; nothing is served
+    #[arg(long, value_name = "FILE", requires = "devices")]
+    pub config: Option<PathBuf>,
     /// Bytes of each request
     #[arg(long, value_name = "SIZE", value_parser = size::parse_u32, default_value = "4k")]
     pub io_size: u32,

@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Threads for what the kernel would make a reactor wait for.
 const HELPERS: usize = 4;
 
+/// Of devices that are registered here.
+const MODULE: &str = "perf";
+
 /// What a device of no size has.
 const NULL_BYTES: u64 = 1 << 40;
 const MALLOC_BYTES: u64 = 256 << 20;
@@ -27,12 +30,25 @@ pub(super) enum Wanted {
     Null,
     Malloc,
     File(DeviceSpec),
+    /// One that a configuration made.
+    Named {
+        name: String,
+        access: Access,
+        /// Is what it holds to be kept?
+        careful: bool,
+    },
 }
 
 /// Reads what was asked for, and refuses to write over what somebody else made.
 pub(super) fn check(args: &BlockArgs) -> Result<Vec<Wanted>, PerfError> {
     let writes = args.pattern.writes() || args.verify;
-    args.devices.iter().map(|text| wanted(text, writes && !args.destroy_data)).collect()
+    let careful = writes && !args.destroy_data;
+    let access = if writes { Access::Write } else { Access::Read };
+    let named = |text: &String| Wanted::Named { name: text.clone(), access, careful };
+    match args.config {
+        Some(_) => Ok(args.devices.iter().map(named).collect()),
+        None => args.devices.iter().map(|text| wanted(text, careful)).collect(),
+    }
 }
 
 fn wanted(text: &str, careful: bool) -> Result<Wanted, PerfError> {
@@ -47,17 +63,23 @@ fn wanted(text: &str, careful: bool) -> Result<Wanted, PerfError> {
         return Err(error(format!("--device {text}: there is no such file. Add ,size=1G to make it, or choose null or malloc")));
     }
     if there && careful {
-        let why =
-            "this load writes to it, and what it holds would be lost. Add --destroy-data if that is meant, or choose --pattern randread";
-        return Err(error(format!("{}: {why}", spec.path.display())));
+        return Err(would_destroy(&spec.path.display().to_string()));
     }
     Ok(Wanted::File(spec))
 }
 
+fn would_destroy(what: &str) -> PerfError {
+    let why = "this load writes to it, and what it holds would be lost. Add --destroy-data if that is meant, or choose --pattern randread";
+    error(format!("{what}: {why}"))
+}
+
+/// Modules whose devices hold nothing yet when they are made.
+const HOLD_NOTHING: [&str; 2] = ["null", "malloc"];
+
 /// The devices, open.
 pub(super) struct Made {
-    registry: Registry,
-    regions: Regions,
+    pub(super) registry: Registry,
+    pub(super) regions: Regions,
     block_shift: u8,
     bytes: Option<u64>,
     layers: u8,
@@ -93,6 +115,14 @@ impl Made {
                 Arc::new(Malloc::new(&self.regions, &options).map_err(error)?)
             }
             Wanted::File(spec) => self.file(&spec)?,
+            Wanted::Named { name, access, careful } => {
+                let handle = self.named(&name, access, careful)?;
+                if self.layers == 0 {
+                    self.handles.push(handle);
+                    return Ok(());
+                }
+                handle
+            }
         };
         for _ in 0..self.layers {
             device = Arc::new(Passthru::new(device));
@@ -104,7 +134,7 @@ impl Made {
             aliases: Vec::new(),
             uuid: Uuid::default(),
             product: "device under load",
-            module: "perf",
+            module: MODULE,
             device,
             driver_specific: Box::new(|| serde_json::Value::Null),
             created_by: None,
@@ -115,11 +145,27 @@ impl Made {
         Ok(())
     }
 
-    fn file(&mut self, spec: &DeviceSpec) -> Result<Arc<dyn BlockDevice>, PerfError> {
-        let helpers = match &self.helpers {
-            Some(helpers) => helpers,
-            None => self.helpers.insert(Helpers::new(HELPERS).map_err(error)?),
+    fn named(&self, name: &str, access: Access, careful: bool) -> Result<Arc<Handle>, PerfError> {
+        let Some(bdev) = self.registry.find(name) else {
+            let all: Vec<_> = self.registry.all().iter().map(|bdev| bdev.name().to_owned()).collect();
+            return Err(error(format!("--device {name}: the configuration makes no such device, but {}", all.join(", "))));
         };
+        if careful && !HOLD_NOTHING.contains(&bdev.module()) {
+            return Err(would_destroy(name));
+        }
+        self.registry.open(name, access, Box::new(|_| {})).map_err(error)
+    }
+
+    /// Threads for what the kernel would make a reactor wait for.
+    pub(super) fn helpers(&mut self) -> Result<&Helpers, PerfError> {
+        match &mut self.helpers {
+            Some(helpers) => Ok(helpers),
+            none => Ok(none.insert(Helpers::new(HELPERS).map_err(error)?)),
+        }
+    }
+
+    fn file(&mut self, spec: &DeviceSpec) -> Result<Arc<dyn BlockDevice>, PerfError> {
+        let helpers = self.helpers()?;
         let options = FileOptions {
             block_bytes: spec.block_size,
             create_bytes: spec.size,
@@ -132,10 +178,10 @@ impl Made {
         })
     }
 
-    /// Closes them.
-    pub(super) async fn close(mut self) {
+    /// Closes them; those of a configuration are its own to take away.
+    pub(super) async fn close(mut self, unregister: bool) {
         self.handles.clear();
-        for bdev in self.registry.all() {
+        for bdev in self.registry.all().iter().filter(|bdev| unregister || bdev.module() == MODULE) {
             let _ = self.registry.unregister(bdev.name()).await;
         }
     }

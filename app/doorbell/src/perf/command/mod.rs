@@ -1,5 +1,6 @@
 //! `doorbell perf block`: devices made in this process, one generator on each core for each, and what came of it.
 
+mod configured;
 mod device;
 
 use super::block::{Generator, Job, Outcome, Pattern, Stop};
@@ -123,6 +124,10 @@ async fn measure(
     regions: &doorbell_mem::Regions,
 ) -> Result<Report, PerfError> {
     let mut made = Made::new(args, regions)?;
+    let configured = match &args.config {
+        Some(path) => Some(configured::load(local, path, &mut made).await?),
+        None => None,
+    };
     for wanted in devices {
         made.open(wanted)?;
     }
@@ -161,7 +166,10 @@ async fn measure(
         }
         report.add_core(outcomes);
     }
-    made.close().await;
+    made.close(configured.is_none()).await;
+    if let Some(control) = configured {
+        control.stop().await;
+    }
     Ok(report)
 }
 
