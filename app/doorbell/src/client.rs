@@ -1,6 +1,6 @@
 //! A client of the RPC socket, for the command line: one call at a time, blocking.
 
-use crate::cli::{RpcArgs, Server};
+use crate::cli::Server;
 use serde_json::{Map, Value, json};
 use std::io::{self, Write};
 use std::os::unix::net::UnixStream;
@@ -32,6 +32,14 @@ pub(crate) enum ClientError {
     /// The method's own error.
     #[error("{}", answer(.0))]
     Refused(Value),
+    /// The method's own error, and what may help.
+    #[error("{}. {hint}", answer(error))]
+    Explained {
+        /// Its error.
+        error: Value,
+        /// What to do.
+        hint: String,
+    },
     /// Parameters that cannot be sent.
     #[error("{0}")]
     Params(String),
@@ -151,14 +159,6 @@ fn insert(map: &mut Map<String, Value>, key: &str, value: Value) -> Result<(), (
             _ => Err(()),
         },
     }
-}
-
-/// `doorbell rpc`.
-pub(crate) fn rpc(args: &RpcArgs) -> Result<(), ClientError> {
-    let params = params(&args.params)?;
-    let result = Client::connect(&args.server)?.call(&args.method, params)?;
-    print(&result);
-    Ok(())
 }
 
 /// Prints a result for people, and for programs that read JSON. A reader that has left (`| head`) is no error.

@@ -9,6 +9,7 @@ mod pages;
 mod parts;
 pub mod perf;
 mod reactors;
+mod rpc;
 mod serve;
 mod size;
 mod status;
@@ -25,7 +26,7 @@ pub fn main() -> ExitCode {
             Ok(args) => serve::serve(*args).map(|()| true).map_err(|e| e.to_string()),
             Err(code) => return code,
         },
-        Command::Rpc(args) => client::rpc(&args).map(|()| true).map_err(|e| e.to_string()),
+        Command::Rpc(args) => rpc::rpc(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Status(args) => status::status(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Perf { command: PerfCommand::Block(args) } => perf::run_block(*args).map_err(|e| e.to_string()),
         Command::Completions { shell } => pages::completions(shell).map(|()| true).map_err(|e| e.to_string()),

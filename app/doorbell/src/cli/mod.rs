@@ -66,11 +66,32 @@ pub struct RpcArgs {
     /// Which server.
     #[command(flatten)]
     pub server: Server,
-    /// The method, such as bdev_get_bdevs; rpc_get_methods lists them
-    pub method: String,
+    /// The method, such as bdev_get_bdevs, or save_config, load_config; without one, all are listed
+    pub method: Option<String>,
     /// Parameters: key=value (JSON values, otherwise text; a.b=value sets b of a), or one JSON object
-    #[arg(value_name = "KEY=VALUE | JSON")]
+    #[arg(value_name = "KEY=VALUE | JSON | FILE")]
     pub params: Vec<String>,
+    /// Flags of the composed commands.
+    #[command(flatten)]
+    pub composed: ComposedArgs,
+}
+
+/// Flags of `save_config` and its like, as SPDK's client has them.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "For save_config, load_config, save_subsystem_config and load_subsystem_config")]
+pub struct ComposedArgs {
+    /// Spaces of each level of what is saved; below 0, all on one line [default: 2]
+    #[arg(short = 'i', long, value_name = "N", allow_negative_numbers = true)]
+    pub indent: Option<i32>,
+    /// The configuration to load, instead of stdin
+    #[arg(short = 'j', long, value_name = "FILE")]
+    pub json_conf: Option<PathBuf>,
+    /// The subsystem to save
+    #[arg(short = 'n', long, value_name = "NAME")]
+    pub name: Option<String>,
+    /// The subsystems to save, with those they depend on
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',')]
+    pub subsystems: Option<Vec<String>>,
 }
 
 /// `doorbell status`.
