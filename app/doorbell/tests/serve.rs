@@ -40,12 +40,18 @@ fn the_embedded_default_serves_answers_stops_and_comes_back_the_same() {
 }
 
 #[test]
-fn beyond_this_machine_somebody_must_be_allowed() {
+fn only_the_embedded_default_is_open_to_whoever_is_not_named() {
     let folder = Folder::new();
-    let refused = folder.run(&["serve", "-r", "rpc.sock", "--malloc", "1M", "--listen", "0.0.0.0:0"]);
-    let said = String::from_utf8(refused.stderr).unwrap();
-    assert_eq!(refused.status.code(), Some(1));
-    assert!(said.contains("--allow-host") && said.contains("--allow-any-host"), "{said}");
+    for words in
+        [&["--malloc", "1M"][..], &["--file", "a.img,size=1M"], &["--listen", "0.0.0.0:0"], &["--malloc", "1M", "--listen", "0.0.0.0:0"]]
+    {
+        let all: Vec<&str> = ["serve", "-r", "rpc.sock"].iter().chain(words).copied().collect();
+        let refused = folder.run(&all);
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert_eq!(refused.status.code(), Some(1), "{words:?}");
+        assert!(said.contains("--allow-host") && said.contains("--allow-any-host"), "{words:?}: {said}");
+    }
+    assert!(folder.names().is_empty(), "made before it was refused: {:?}", folder.names());
     let host = "nqn.2014-08.org.nvmexpress:uuid:8c2d3f0e-6a57-4f6b-9d25-0123456789ab";
     let server = folder.serve(&["--malloc", "1M", "--listen", "0.0.0.0:0", "--allow-host", host]).ready();
     let all = folder.rpc(&["nvmf_get_subsystems"]).unwrap();
@@ -60,7 +66,7 @@ fn what_makes_no_sense_is_a_usage_error_and_what_cannot_be_is_an_error() {
         assert_eq!(folder.run(words).status.code(), Some(2), "{words:?}");
     }
     for (words, says) in [
-        (&["serve", "--file", "absent.img"][..], "size=1G"),
+        (&["serve", "--file", "absent.img", "--allow-any-host"][..], "size=1G"),
         (&["serve", "--empty", "--listen", "127.0.0.1"], "--listen needs"),
         (&["serve", "--empty", "-L", "nonsense"], "nvmf"),
         (&["serve", "-m", "0x0"], "no CPU"),
@@ -77,10 +83,10 @@ fn what_makes_no_sense_is_a_usage_error_and_what_cannot_be_is_an_error() {
 #[test]
 fn a_socket_and_a_file_have_one_server() {
     let folder = Folder::new();
-    let server = folder.serve(&["--file", "a.img,size=1M", "--listen", "127.0.0.1:0"]).ready();
+    let server = folder.serve(&["--file", "a.img,size=1M", "--listen", "127.0.0.1:0", "--allow-any-host"]).ready();
     let second = folder.run(&["serve", "--empty", "-r", folder.socket().to_str().unwrap()]);
     assert!(String::from_utf8(second.stderr).unwrap().contains("in use by another server"));
-    let third = folder.run(&["serve", "-r", "other.sock", "--file", "a.img", "--listen", "127.0.0.1:0"]);
+    let third = folder.run(&["serve", "-r", "other.sock", "--file", "a.img", "--listen", "127.0.0.1:0", "--allow-any-host"]);
     let said = String::from_utf8(third.stderr).unwrap();
     assert!(third.status.code() == Some(1) && said.contains("a.img"), "{said}");
     assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
@@ -89,7 +95,7 @@ fn a_socket_and_a_file_have_one_server() {
 #[test]
 fn flags_come_from_a_file_too() {
     let folder = Folder::new();
-    let text = "listen = ['127.0.0.1:0']\nmalloc = ['1M', '2M']\n[[file]]\npath = 'disk.img'\nsize = '3M'\nblock-size = 4096\n";
+    let text = "listen = ['127.0.0.1:0']\nallow-any-host = true\nmalloc = ['1M', '2M']\n[[file]]\npath = 'disk.img'\nsize = '3M'\nblock-size = 4096\n";
     std::fs::write(folder.path().join("doorbell.toml"), text).unwrap();
     let server = folder.serve(&["--config", "doorbell.toml", "--malloc", "4M"]).ready();
     let devices = folder.rpc(&["bdev_get_bdevs"]).unwrap();
@@ -112,25 +118,61 @@ fn an_empty_server_is_configured_by_rpc_and_saved_and_loaded() {
     folder.rpc(&["nvmf_subsystem_add_ns", nqn, "namespace.bdev_name=M0"]).unwrap();
     let refused = folder.rpc(&["bdev_malloc_create", "name=M0", "num_blocks=2048", "block_size=512"]).unwrap_err();
     assert!(refused.contains("File exists"), "{refused}");
-    let config = |folder: &Folder| -> Vec<Value> {
-        let subsystems = folder.rpc(&["framework_get_subsystems"]).unwrap();
-        let names = subsystems.as_array().unwrap().iter().map(|s| s["subsystem"].as_str().unwrap().to_owned());
-        names
-            .map(|name| json!({"subsystem": name, "config": folder.rpc(&["framework_get_config", &format!("name={name}")]).unwrap()}))
-            .collect()
-    };
-    let saved = config(&folder);
+    let saved = folder.rpc(&["save_config"]).unwrap();
+    let names: Vec<_> = saved["subsystems"].as_array().unwrap().iter().map(|one| one["subsystem"].as_str().unwrap()).collect();
+    assert!(names.contains(&"bdev") && names.contains(&"nvmf"), "{names:?}");
+    folder.rpc_done(&["save_config", "saved.json", "-i", "4"]).unwrap();
+    folder.rpc_done(&["save_subsystem_config", "-n", "bdev", "bdev.json"]).unwrap();
+    let read = |name: &str| -> Value { serde_json::from_slice(&std::fs::read(folder.path().join(name)).unwrap()).unwrap() };
+    assert_eq!(read("saved.json"), saved);
+    assert_eq!(read("bdev.json"), saved["subsystems"].as_array().unwrap().iter().find(|one| one["subsystem"] == "bdev").unwrap().clone());
     assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
-    std::fs::write(folder.path().join("saved.json"), json!({"subsystems": saved}).to_string()).unwrap();
+
+    // By flag, into a server that runs, and into one that waits to be started.
     let server = folder.serve(&["--json", "saved.json"]).logs("RPC");
-    assert_eq!(config(&folder), saved);
+    assert_eq!(folder.rpc(&["save_config"]).unwrap(), saved);
+    drop(server.stop(Signal::TERM));
+    let server = folder.serve(&["--empty"]).logs("RPC");
+    folder.rpc_done(&["load_subsystem_config", "-j", "bdev.json"]).unwrap();
+    assert_eq!(folder.rpc(&["bdev_get_bdevs"]).unwrap()[0]["name"], "M0");
+    let again = folder.rpc_done(&["load_config", "-j", "saved.json"]).unwrap_err();
+    assert!(again.contains("bdev[") && again.contains("File exists"), "{again}");
+    drop(server.stop(Signal::TERM));
+    let server = folder.serve(&["--wait-for-rpc"]).logs("RPC");
+    folder.rpc_done(&["load_config", "saved.json"]).unwrap();
+    assert_eq!(folder.rpc(&["save_config"]).unwrap(), saved);
+    drop(server);
+}
+
+#[test]
+fn what_is_mistyped_is_put_right() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty"]).logs("RPC");
+    let refused = |words: &[&str]| folder.rpc(words).unwrap_err();
+    let absent = refused(&["bdev_get_bdev"]);
+    assert!(absent.contains("Method not found (-32601)") && absent.contains("Is it bdev_get_bdevs?"), "{absent}");
+    let composed = refused(&["save_conifg"]);
+    assert!(composed.contains("Is it save_config?"), "{composed}");
+    let bad = refused(&["bdev_malloc_create", "nam=M0"]);
+    assert!(bad.contains("bdev_malloc_create takes") && bad.contains("num_blocks (uint64)"), "{bad}");
+    assert!(refused(&["bdev_get_bdevs", "-j", "x"]).contains("takes no -j"));
+    std::fs::write(folder.path().join("wrong.json"), r#"{"subsystems":[{"subsystem":"bdev","config":[{"method":"bdev_nul_create"}]}]}"#)
+        .unwrap();
+    assert!(refused(&["load_config", "wrong.json"]).contains("bdev[0] bdev_nul_create: there is no such method"));
+    let all = folder.run(&["rpc", "-s", folder.socket().to_str().unwrap()]);
+    let text = String::from_utf8(all.stdout).unwrap();
+    for line in ["bdev_malloc_create", "save_config", "load_subsystem_config"] {
+        let found = text.lines().find(|text| text.split(' ').next() == Some(line));
+        assert!(found.is_some_and(|text| text.len() > line.len() + 10), "{line}: {text}");
+    }
     drop(server);
 }
 
 #[test]
 fn a_server_that_waits_starts_when_told() {
     let folder = Folder::new();
-    let server = folder.serve(&["--wait-for-rpc", "--malloc", "1M", "--listen", "127.0.0.1:0"]).logs("framework_start_init");
+    let server =
+        folder.serve(&["--wait-for-rpc", "--malloc", "1M", "--listen", "127.0.0.1:0", "--allow-any-host"]).logs("framework_start_init");
     assert!(folder.rpc(&["bdev_get_bdevs"]).unwrap_err().contains("after framework is initialized"));
     let status = folder.run(&["status", "-s", folder.socket().to_str().unwrap()]);
     assert!(String::from_utf8(status.stdout).unwrap().contains("framework_start_init"));
@@ -162,4 +204,31 @@ fn only_allowed_methods_are_there_and_flags_without_effect_are_told() {
     assert_eq!(folder.rpc(&["rpc_get_methods"]).unwrap(), json!(["rpc_get_methods", "spdk_get_version"]));
     assert!(folder.rpc(&["bdev_get_bdevs"]).unwrap_err().contains("Method not found"));
     drop(server);
+}
+
+#[test]
+fn signals_that_come_together_are_one() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty", "-f", "pid"]).logs("RPC");
+    // Both are there when it goes on, as timeout(1) sends one to its child and one to the group.
+    server.signal(Signal::STOP);
+    server.signal(Signal::TERM);
+    server.signal(Signal::INT);
+    server.signal(Signal::CONT);
+    let (status, log) = server.wait();
+    assert_eq!(status.code(), Some(0), "{log}");
+    assert!(folder.names().is_empty(), "left behind: {:?}", folder.names());
+}
+
+#[test]
+fn a_later_signal_ends_at_once_and_leaves_no_names() {
+    let folder = Folder::new();
+    let fifo = folder.path().join("config.json");
+    assert!(std::process::Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    // Nobody writes its configuration: the reactor waits for the file, and hears no signal.
+    let server = folder.serve(&["--json", "config.json", "-f", "pid"]).logs("RPC");
+    let status = server.insist(Signal::TERM);
+    assert_eq!(status.code(), Some(128 + 15));
+    std::fs::remove_file(fifo).unwrap();
+    assert!(folder.names().is_empty(), "left behind: {:?}", folder.names());
 }

@@ -30,10 +30,10 @@ pub struct ServeArgs {
     /// Where: ADDRESS:PORT, [IPV6]:PORT or NAME:PORT; may be repeated [default: 127.0.0.1:4420]
     #[arg(long = "listen", value_name = "ADDRESS:PORT", help_heading = "What is served")]
     pub listens: Vec<String>,
-    /// A host that may connect, by its NQN; may be repeated
+    /// A host that may connect, by its NQN (a Linux host's stands in its /etc/nvme/hostnqn); may be repeated
     #[arg(long = "allow-host", value_name = "NQN", help_heading = "What is served")]
     pub allow_hosts: Vec<String>,
-    /// Let every host connect, also from beyond this machine
+    /// Let every host connect that can reach where it listens
     #[arg(long, help_heading = "What is served")]
     pub allow_any_host: bool,
     /// The subsystem's name [default: made once, and kept beside the first file]

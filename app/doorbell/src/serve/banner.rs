@@ -15,6 +15,8 @@ pub(crate) struct Banner<'a> {
     pub(crate) nqn: &'a str,
     /// Where it listens.
     pub(crate) listens: &'a [SocketAddr],
+    /// The hosts that may connect; none: any.
+    pub(crate) hosts: &'a [String],
     /// The RPC socket, if it is not where clients look first.
     pub(crate) socket: Option<&'a str>,
 }
@@ -29,6 +31,15 @@ impl Banner<'_> {
         out.push_str("over NVMe/TCP at\n");
         for at in self.listens {
             let _ = writeln!(out, "    {at}");
+        }
+        match self.hosts {
+            [] => out.push_str("to any host\n"),
+            hosts => {
+                out.push_str("to the host with the NQN\n");
+                for nqn in hosts {
+                    let _ = writeln!(out, "    {nqn}");
+                }
+            }
         }
         let Some(first) = self.listens.first() else { return out };
         let (address, port) = (reached(first), first.port());

@@ -2,6 +2,7 @@
 
 use super::identity::{Identity, path_beside};
 use crate::cli::DeviceSpec;
+use doorbell_rpc::Names;
 use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -82,19 +83,24 @@ pub(crate) fn identity(path: &Path) -> Identity {
 }
 
 /// The file with the process id; gone with the value.
-pub(crate) struct PidFile(PathBuf);
+pub(crate) struct PidFile(Names);
 
 impl PidFile {
     /// Writes it.
     pub(crate) fn write(path: &Path) -> Result<PidFile, FileProblem> {
         let written = std::fs::write(path, format!("{}\n", std::process::id()));
         written.map_err(|source| FileProblem::Pid { path: path.to_owned(), source })?;
-        Ok(PidFile(path.to_owned()))
+        Ok(PidFile(Names::new(vec![path.to_owned()])))
+    }
+
+    /// Its name, for who ends the process without dropping this.
+    pub(crate) fn names(&self) -> Names {
+        self.0.clone()
     }
 }
 
 impl Drop for PidFile {
     fn drop(&mut self) {
-        let _ = std::fs::remove_file(&self.0);
+        self.0.remove();
     }
 }

@@ -27,6 +27,12 @@ pub(crate) enum ListenError {
         "{0} can be reached from other machines, and no host is allowed yet: name those that may connect (--allow-host NQN), or let every host in (--allow-any-host). Without --listen, only this machine can connect"
     )]
     NobodyAllowed(SocketAddr),
+    /// Nobody could come.
+    #[error(
+        "no host may connect yet: name those that may (--allow-host NQN; a Linux host's stands in its /etc/nvme/hostnqn{}), or let every host in (--allow-any-host)",
+        .0.as_ref().map(|nqn| format!(", this machine's is {nqn}")).unwrap_or_default()
+    )]
+    NobodyNamed(Option<String>),
 }
 
 /// Reads an address or looks a name up. A name may have several addresses.
@@ -58,11 +64,28 @@ pub(crate) fn resolve(text: &str) -> Result<Vec<SocketAddr>, ListenError> {
     Ok(found)
 }
 
-/// Refuses addresses that others can reach while nobody was allowed.
-pub(crate) fn check(addresses: &[SocketAddr], hosts_named: bool) -> Result<(), ListenError> {
+/// Who is let in without being named.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unnamed {
+    /// Whoever is on this machine: the embedded default.
+    ThisMachine,
+    /// Nobody.
+    Nobody,
+}
+
+/// Refuses to serve what nobody may reach, or what others can reach while nobody was allowed.
+pub(crate) fn check(addresses: &[SocketAddr], hosts_named: bool, unnamed: Unnamed) -> Result<(), ListenError> {
+    if hosts_named {
+        return Ok(());
+    }
+    if unnamed == Unnamed::Nobody {
+        let own = std::fs::read_to_string("/etc/nvme/hostnqn").ok();
+        let own = own.map(|nqn| nqn.trim().to_owned()).filter(|nqn| nqn.starts_with("nqn.") && nqn.len() <= 223);
+        return Err(ListenError::NobodyNamed(own));
+    }
     match addresses.iter().find(|address| !is_loopback(address.ip())) {
-        Some(open) if !hosts_named => Err(ListenError::NobodyAllowed(*open)),
-        _ => Ok(()),
+        Some(open) => Err(ListenError::NobodyAllowed(*open)),
+        None => Ok(()),
     }
 }
 

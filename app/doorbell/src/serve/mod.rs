@@ -19,6 +19,7 @@ use crate::cli::{DeviceSpec, ServeArgs};
 use crate::log::Log;
 use doorbell_rpc::{LogControl, LogLevel, Socket};
 use identity::Identity;
+use listen::Unnamed;
 use plan::{Device, Plan};
 use std::path::PathBuf;
 
@@ -50,9 +51,13 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), ServeError> {
         tracing::warn!("{why}");
     }
     if let Some(socket) = &socket {
+        handlers.leftovers().add(socket.names());
         tracing::info!(socket = %socket.path().display(), "RPC");
     }
-    let _pid_file = args.pid_file.as_deref().map(files::PidFile::write).transpose().map_err(error)?;
+    let pid_file = args.pid_file.as_deref().map(files::PidFile::write).transpose().map_err(error)?;
+    if let Some(file) = &pid_file {
+        handlers.leftovers().add(file.names());
+    }
     run::run(run::Start { args, log, handlers, layout, plan: wanted, socket })
 }
 
@@ -97,11 +102,9 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     }
     listens.dedup();
     let named = args.allow_any_host || !args.allow_hosts.is_empty();
-    listen::check(&listens, named).map_err(error)?;
-    let any_host = args.allow_any_host || args.allow_hosts.is_empty();
-    if any_host && !args.allow_any_host && !args.is_default() {
-        tracing::info!("any user of this machine can connect: --allow-host NQN admits only some hosts");
-    }
+    let unnamed = if args.is_default() { Unnamed::ThisMachine } else { Unnamed::Nobody };
+    listen::check(&listens, named, unnamed).map_err(error)?;
+    let any_host = args.allow_any_host || !named;
     let (devices, mut subsystem) = devices(files, &args.mallocs)?;
     if let Some(nqn) = &args.nqn {
         subsystem.nqn.clone_from(nqn);

@@ -172,7 +172,7 @@ impl Begin<'_> {
 async fn load(parts: &Parts, path: &std::path::Path, ignore_errors: bool) -> Result<(), ServeError> {
     let said = |what: &dyn std::fmt::Display| error(format!("{}: {what}", path.display()));
     let text = std::fs::read_to_string(path).map_err(|e| said(&e))?;
-    let config = serde_json::from_str(&text).map_err(|e| said(&e))?;
+    let config = doorbell_rpc::read_json(&text).map_err(|e| said(&e))?;
     let report = load_config(&parts.control, &config, LoadOptions { ignore_errors }).await.map_err(|e| said(&e))?;
     for failed in &report.failed {
         tracing::warn!("{}: passed over: {failed}", path.display());
@@ -211,7 +211,8 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
     let size = |name: &str| parts.registry.find(name).map_or(0, |bdev| bdev.info().bytes());
     let devices: Vec<_> = plan.devices.iter().map(|(name, _)| (name.clone(), size(name))).collect();
     let path = socket.map(|socket| socket.path().to_string_lossy().into_owned()).filter(|path| path != doorbell_rpc::DEFAULT_SOCKET);
-    let text = Banner { devices: &devices, nqn, listens: &listens, socket: path.as_deref() }.text();
+    let hosts = if plan.any_host { &[][..] } else { &plan.hosts };
+    let text = Banner { devices: &devices, nqn, listens: &listens, hosts, socket: path.as_deref() }.text();
     // Somebody who closed stdout does not want to read it.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
     Ok(())

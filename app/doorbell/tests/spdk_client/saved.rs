@@ -35,10 +35,18 @@ fn a_server_started_from_what_was_saved_answers_the_same() {
     let folder = Folder::new();
     let (server, mut client) = configured(&folder, [port(), port()]);
     let before = client.everything();
-    let config = write(&folder, &client.ok("save_config"));
+    let saved = client.ok("save_config");
+    assert_eq!(folder.rpc(&["save_config"]).unwrap(), saved, "the two clients compose it differently");
+    let config = write(&folder, &saved);
     stop(server);
     for says in loaded(&folder, &config) {
         same(&before, &says);
+    }
+    for start in ["--empty", "--wait-for-rpc"] {
+        let server = serve(&folder, &[start]);
+        folder.rpc_done(&["load_config", "-j", config.to_str().unwrap()]).unwrap();
+        same(&before, &Client::of(&folder).everything());
+        stop(server);
     }
 }
 

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -32,6 +32,14 @@ impl Folder {
         self.0.join("rpc.sock")
     }
 
+    /// What lies in it.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let names = std::fs::read_dir(&self.0).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut names: Vec<_> = names.collect();
+        names.sort();
+        names
+    }
+
     /// `doorbell` with these words, in the folder.
     pub(crate) fn command(&self, words: &[&str]) -> Command {
         let binary = std::env::var_os("DOORBELL_BIN").unwrap_or_else(|| env!("CARGO_BIN_EXE_doorbell").into());
@@ -54,6 +62,14 @@ impl Folder {
             true => Ok(serde_json::from_slice(&output.stdout).unwrap()),
             false => Err(String::from_utf8(output.stderr).unwrap()),
         }
+    }
+
+    /// Calls what prints nothing.
+    pub(crate) fn rpc_done(&self, words: &[&str]) -> Result<(), String> {
+        let socket = self.socket();
+        let all: Vec<&str> = ["rpc", "-s", socket.to_str().unwrap()].iter().chain(words).copied().collect();
+        let output = self.run(&all);
+        if output.status.success() { Ok(()) } else { Err(String::from_utf8(output.stderr).unwrap()) }
     }
 
     /// Starts a server; it is ready when this comes back.
@@ -145,6 +161,19 @@ impl Server {
     pub(crate) fn stop(self, signal: Signal) -> (ExitStatus, String) {
         self.signal(signal);
         self.wait()
+    }
+
+    /// Sends a signal again and again until the end.
+    pub(crate) fn insist(mut self, signal: Signal) -> ExitStatus {
+        let start = Instant::now();
+        while start.elapsed() < DEADLINE {
+            self.signal(signal);
+            // Its end closes its log.
+            if self.stderr.recv_timeout(Duration::from_millis(20)) == Err(mpsc::RecvTimeoutError::Disconnected) {
+                return self.child.wait().unwrap();
+            }
+        }
+        panic!("it does not end: {}", self.errors());
     }
 
     /// Waits for the end; what it logged since it was last looked at.

@@ -26,6 +26,7 @@ fn what_is_no_address_is_refused() {
 #[test]
 fn beyond_loopback_somebody_must_be_allowed() {
     let of = |text: &str| resolve(text).unwrap();
+    let check = |addresses: &[SocketAddr], named: bool| check(addresses, named, Unnamed::ThisMachine);
     assert!(check(&of("127.0.0.1"), false).is_ok());
     assert!(check(&of("127.3.2.1"), false).is_ok());
     assert!(check(&of("::1"), false).is_ok());
@@ -37,4 +38,12 @@ fn beyond_loopback_somebody_must_be_allowed() {
     }
     let mixed: Vec<_> = of("127.0.0.1").into_iter().chain(of("10.0.0.1")).collect();
     assert!(check(&mixed, false).is_err());
+}
+
+#[test]
+fn what_is_chosen_to_be_served_is_for_those_who_are_named() {
+    let here = resolve("127.0.0.1").unwrap();
+    let said = check(&here, false, Unnamed::Nobody).unwrap_err().to_string();
+    assert!(said.contains("--allow-host") && said.contains("--allow-any-host"), "{said}");
+    assert!(check(&here, true, Unnamed::Nobody).is_ok());
 }
