@@ -192,12 +192,16 @@ impl Cx {
     /// A buffer by itself. While others wait for one of its class, they go first.
     #[inline]
     pub fn buffer(&mut self, bytes: u32) -> Option<Seg> {
-        if !self.fair.contended()
-            && let Some(buffer) = self.pool.get(bytes)
-        {
-            return Some(buffer);
+        if self.fair.contended() {
+            return self.buffer_in_turn(bytes);
         }
-        self.buffer_in_turn(bytes)
+        let buffer = self.pool.get(bytes);
+        if buffer.is_none()
+            && let Some(class) = self.pool.class_of(bytes)
+        {
+            self.fair.refuse(Line::of_class(class), 1);
+        }
+        buffer
     }
 
     #[cold]

@@ -174,6 +174,7 @@ impl Pool {
                 return self.lend(block, bytes);
             }
         }
+        self.count_miss(first);
         None
     }
 
@@ -211,6 +212,7 @@ impl Pool {
     }
 
     /// Counts a request of a class that could not be served.
+    #[cold]
     pub fn count_miss(&self, class: usize) {
         if let Some(missed) = self.home.classes.get(class) {
             missed.misses.set(missed.misses.get() + 1);
