@@ -186,6 +186,7 @@ fn create(host: &Host, known: &Known<Null>, mut params: Create) -> Result<String
             write_size: params.optimal_write_size,
             unmap_granularity: params.preferred_unmap_granularity,
             unmap_alignment: params.preferred_unmap_alignment,
+            boundary: 0,
         },
     };
     let uuid = host.uuid(params.uuid);

@@ -29,6 +29,10 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
     info.ops = ops;
     // FUA is a flush after the write where the device has none of its own.
     info.fua = own.fua || ops.has(Op::Flush);
+    // Whoever crosses a boundary is served all the same, but dearer.
+    if own.limits.boundary_blocks != 0 {
+        info.preferred.boundary = own.limits.boundary_blocks;
+    }
     info.limits = Limits { write_unit_blocks: own.limits.write_unit_blocks, ..Limits::default() };
     info.frames = own.frames.saturating_add(1);
     info
