@@ -6,6 +6,7 @@
 
 mod bench;
 mod instructions;
+mod nvme_tcp;
 mod path;
 
 use bench::Bench;
@@ -19,6 +20,7 @@ static ALLOCATOR: doorbell_sys::alloc_count::Counting = doorbell_sys::alloc_coun
 #[rustfmt::skip]
 const ALL: &[Bench] = &[
     path::BENCH,
+    nvme_tcp::BENCH,
 ];
 
 fn main() -> ExitCode {

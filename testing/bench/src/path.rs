@@ -61,7 +61,8 @@ const CASES: [Case; 7] = [
 
 const DEPTHS: [u32; 4] = [1, 32, 128, 4096];
 
-fn registered(registry: &Registry, name: &str, device: Arc<dyn BlockDevice>) -> Result<Arc<dyn BlockDevice>, String> {
+/// A device under all services.
+pub(crate) fn registered(registry: &Registry, name: &str, device: Arc<dyn BlockDevice>) -> Result<Arc<dyn BlockDevice>, String> {
     let spec = NewBdev {
         name: name.into(),
         aliases: vec![],

@@ -190,6 +190,10 @@ pub(super) fn group(g: &GroupStats, has_tcp: bool) -> Value {
         "pending_bdev_io": 0, // none ever waits at a device's door: what lacks a box or buffer waits in its connection
         "waits_for_buffers": g.waits,
         "completed_nvme_io": g.completed,
+        "socket_receives": g.receives,
+        "socket_sends": g.sends,
+        "epoll_waits": g.looks,
+        "bytes_copied": g.copied_bytes,
         "transports": transports,
     })
 }

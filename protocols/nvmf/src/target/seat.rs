@@ -23,6 +23,10 @@ pub(crate) struct Counters {
     pub(crate) io_queues_ever: AtomicU64,
     pub(crate) completed: AtomicU64,
     pub(crate) waits: AtomicU64,
+    pub(crate) receives: AtomicU64,
+    pub(crate) sends: AtomicU64,
+    pub(crate) looks: AtomicU64,
+    pub(crate) copied_bytes: AtomicU64,
 }
 
 /// How a group stands.
@@ -42,6 +46,14 @@ pub struct GroupStats {
     pub completed: u64,
     /// How often a connection waited for boxes or buffers.
     pub waits: u64,
+    /// Receiving system calls, those that found nothing too.
+    pub receives: u64,
+    /// Sending system calls.
+    pub sends: u64,
+    /// Looks of its reactor at descriptors, sleeping or not: a system call each.
+    pub looks: u64,
+    /// Bytes from hosts that were copied in user space on the way from the socket to their place.
+    pub copied_bytes: u64,
 }
 
 /// A group's place.
@@ -94,6 +106,10 @@ impl Seat {
             io_queues_ever: c.io_queues_ever.load(Ordering::Relaxed),
             completed: c.completed.load(Ordering::Relaxed),
             waits: c.waits.load(Ordering::Relaxed),
+            receives: c.receives.load(Ordering::Relaxed),
+            sends: c.sends.load(Ordering::Relaxed),
+            looks: c.looks.load(Ordering::Relaxed),
+            copied_bytes: c.copied_bytes.load(Ordering::Relaxed),
         }
     }
 }

@@ -23,12 +23,24 @@ pub(super) struct Shared {
     pub(super) namespaces: Namespaces,
     /// What an admin command has for its host.
     pub(super) page: Vec<u8>,
-    /// I/O commands answered.
-    pub(super) completed: u64,
+    pub(super) count: Count,
     /// Connections that are looked at in every turn.
     pub(super) spinning: u32,
     pub(super) log: super::group::LogLimit,
     pub(super) done: Done,
+}
+
+/// What a group has done, for its reactor alone; others see what was published last.
+#[derive(Default)]
+pub(super) struct Count {
+    /// I/O commands answered.
+    pub(super) completed: u64,
+    /// Receiving system calls.
+    pub(super) receives: u64,
+    /// Sending system calls.
+    pub(super) sends: u64,
+    /// Bytes copied between the receive and their place.
+    pub(super) copied_bytes: u64,
 }
 
 /// What a connection has become by Connect.
@@ -269,7 +281,7 @@ impl Connection {
         if matches!(self.life, Life::Closed | Life::Draining) {
             return;
         }
-        match self.tx.flush(cx, &mut *self.wire) {
+        match self.tx.flush(cx, &mut *self.wire, &mut shared.count.sends) {
             Ok(true) => {
                 if self.tx.has_more() {
                     cx.wake(self.token);
@@ -294,7 +306,7 @@ impl Connection {
         if matches!(self.life, Life::Finishing | Life::Draining) && self.deadline != NEVER {
             cx.wake_at(self.token, self.deadline);
         }
-        if self.life == Life::Draining && (cx.now() >= self.deadline || self.throw_away(scratch)) {
+        if self.life == Life::Draining && (cx.now() >= self.deadline || self.throw_away(shared, scratch)) {
             self.close(cx, shared, "it was told why");
         }
     }

@@ -105,7 +105,7 @@ impl Connection {
             let cqe = self.cqe(cid, Status::SUCCESS);
             self.send_cqe(&cqe);
         }
-        shared.completed += 1;
+        shared.count.completed += 1;
     }
 
     pub(super) fn send_data(&mut self, cccid: doorbell_wire_nvme::Cid, io: Box<Io>, len: u32, success: bool) {
@@ -153,7 +153,7 @@ impl Connection {
         let cqe = self.cqe(sqe.cid(), status).with_result(result);
         self.send_cqe(&cqe);
         cx.wake(self.token);
-        shared.completed += u64::from(qid != 0);
+        shared.count.completed += u64::from(qid != 0);
     }
 
     /// Refuses a command.

@@ -3,7 +3,7 @@
 //! A token of its own tells it of new connections and snapshots; each connection and each namespace's queue has a token too, so that a run
 //! costs what its token has to do, whatever else is open.
 
-use super::connection::{Connection, Shared};
+use super::connection::{Connection, Count, Shared};
 use super::namespaces::Namespaces;
 use super::receive::SCRATCH;
 use super::wire::Wire;
@@ -81,7 +81,7 @@ impl Group {
             snapshot: target.snapshot(),
             namespaces: Namespaces::default(),
             page: Vec::with_capacity(8192),
-            completed: 0,
+            count: Count::default(),
             spinning: 0,
             log: LogLimit::default(),
             done: Vec::with_capacity(256),
@@ -212,7 +212,7 @@ impl Group {
             self.name_queues();
         }
         self.bury(cx, at as usize);
-        self.publish();
+        self.publish(cx);
     }
 
     fn run_queue(&mut self, cx: &mut Cx, at: u32) {
@@ -229,13 +229,18 @@ impl Group {
         self.shared.done = done;
         // Commands of several requests have submitted the next.
         self.shared.namespaces.kick(cx);
-        self.publish();
+        self.publish(cx);
     }
 
-    /// Lets others see the count: a store, nobody else writes it.
+    /// Lets others see the counts: stores, nobody else writes them.
     #[inline]
-    fn publish(&self) {
-        self.shared.seat.counters.completed.store(self.shared.completed, Relaxed);
+    fn publish(&self, cx: &Cx) {
+        let (count, seen) = (&self.shared.count, &self.shared.seat.counters);
+        seen.completed.store(count.completed, Relaxed);
+        seen.receives.store(count.receives, Relaxed);
+        seen.sends.store(count.sends, Relaxed);
+        seen.copied_bytes.store(count.copied_bytes, Relaxed);
+        seen.looks.store(cx.looks(), Relaxed);
     }
 }
 

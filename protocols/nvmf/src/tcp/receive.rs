@@ -65,13 +65,17 @@ impl Connection {
         }
         if let Some(start) = scratch.get_mut(..have) {
             start.copy_from_slice(&self.rx.stash);
+            shared.count.copied_bytes += have as u64;
         }
         self.rx.stash.clear();
         let (mut traffic, mut round) = (false, 0);
         loop {
             let used = self.understand(cx, shared, scratch.get(..have).unwrap_or_default());
-            scratch.copy_within(used..have, 0);
-            have -= used;
+            if used > 0 {
+                scratch.copy_within(used..have, 0);
+                have -= used;
+                shared.count.copied_bytes += have as u64;
+            }
             if self.life != Life::Open || self.rx.blocked || !self.rx.readable {
                 break;
             }
@@ -80,6 +84,7 @@ impl Connection {
                 break;
             }
             round += 1;
+            shared.count.receives += 1;
             match self.take_in(scratch, have) {
                 Ok((Recv::Bytes(n), direct)) => {
                     traffic = true;
@@ -98,6 +103,7 @@ impl Connection {
         }
         if self.life == Life::Open {
             self.rx.stash.extend_from_slice(scratch.get(..have).unwrap_or_default());
+            shared.count.copied_bytes += have as u64;
         }
         traffic
     }
@@ -192,6 +198,7 @@ impl Connection {
         let sg = p.slot.and_then(|slot| self.requests.get(slot)).and_then(|r| r.io.as_ref()).map(|io| &io.sg);
         if let Some(sg) = sg.filter(|_| n > 0) {
             sg.write_at(p.offset + p.got, part);
+            shared.count.copied_bytes += n as u64;
         }
         p.got += u32::try_from(n).ok()?;
         if p.got < p.len {
@@ -274,8 +281,9 @@ impl Connection {
     }
 
     /// Throws away what the peer still sends. True once it has closed.
-    pub(super) fn throw_away(&mut self, scratch: &mut [u8]) -> bool {
+    pub(super) fn throw_away(&mut self, shared: &mut Shared, scratch: &mut [u8]) -> bool {
         for _ in 0..ROUNDS {
+            shared.count.receives += 1;
             match self.wire.recv(scratch) {
                 Ok(Recv::Bytes(_)) => {}
                 Ok(Recv::WouldBlock) => return false,

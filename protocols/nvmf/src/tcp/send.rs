@@ -68,13 +68,14 @@ impl Sending {
         self.heads.extend_from_slice(bytes);
     }
 
-    /// Sends what it can in one call. False when the connection is lost.
-    pub(super) fn flush(&mut self, cx: &mut Cx, wire: &mut dyn Wire) -> io::Result<bool> {
+    /// Sends what it can in one call, which it counts. False when the connection is lost.
+    pub(super) fn flush(&mut self, cx: &mut Cx, wire: &mut dyn Wire, calls: &mut u64) -> io::Result<bool> {
         if self.full || self.is_empty() {
             return Ok(true);
         }
         let mut parts = [SendPart::Bytes(&[]); PARTS];
         let (count, bytes) = gather(&self.heads, self.sent, &self.cuts, &mut parts);
+        *calls += 1;
         match wire.send(parts.get(..count).unwrap_or_default())? {
             Sent::Bytes(taken) => {
                 self.full = taken < bytes;

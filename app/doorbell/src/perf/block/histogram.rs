@@ -15,8 +15,7 @@ const BUCKETS: usize = ((64 - SUB_BITS as usize) << SUB_BITS) + (1 << SUB_BITS);
 pub struct Histogram {
     buckets: Box<[u64; BUCKETS]>,
     count: u64,
-    /// Room for 584 years of waiting.
-    sum: u64,
+    sum: u128,
     max: u64,
     /// The value that repeats, and how often it has been seen since it was filed.
     last: u64,
@@ -55,12 +54,12 @@ impl Histogram {
         }
     }
 
-    #[inline(never)]
+    #[inline]
     fn file(&mut self) {
         let (value, run) = (self.last, self.run);
         self.buckets[bucket(value)] += run;
         self.count += run;
-        self.sum = self.sum.wrapping_add(value.wrapping_mul(run));
+        self.sum += u128::from(value) * u128::from(run);
         if run > 0 {
             self.max = self.max.max(value);
         }
@@ -86,7 +85,7 @@ impl Histogram {
 
     /// Their mean; zero when there are none.
     pub fn mean(&self) -> f64 {
-        let sum = self.sum.wrapping_add(self.last.wrapping_mul(self.run));
+        let sum = self.sum + u128::from(self.last) * u128::from(self.run);
         if self.count() == 0 { 0.0 } else { sum as f64 / self.count() as f64 }
     }
 

@@ -27,7 +27,7 @@ fn whatever_the_socket_takes_the_bytes_and_their_order_are_the_same() {
         for _ in 0..expected.len() + 1 {
             pipe.0.borrow_mut().room = room;
             tx.room_again();
-            assert!(tx.flush(&mut world.cx, &mut wire).unwrap());
+            assert!(tx.flush(&mut world.cx, &mut wire, &mut 0).unwrap());
             received.extend(pipe.0.borrow_mut().to_host.drain(..));
         }
         assert!(tx.is_empty());
@@ -51,7 +51,7 @@ fn headers_that_are_gone_make_room_although_payload_always_follows() {
         let first = pipe.0.borrow().to_host.is_empty();
         pipe.0.borrow_mut().room = 1512 - usize::from(first);
         tx.room_again();
-        assert!(tx.flush(&mut world.cx, &mut wire).unwrap());
+        assert!(tx.flush(&mut world.cx, &mut wire, &mut 0).unwrap());
         pipe.0.borrow_mut().to_host.drain(1..);
     }
     assert!(tx.heads.len() < 2 * STALE, "{} bytes of headers are kept", tx.heads.len());
