@@ -5,7 +5,7 @@
 use crate::host::{Brings, Fresh, Host, Known};
 use crate::shape::Shape;
 use crate::units;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, Preferred, Token, WriteCache};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, Preferred, Status, Token, WriteCache};
 use doorbell_control::{RpcError, Uuid, When, params};
 use std::sync::Arc;
 
@@ -73,11 +73,23 @@ struct Queue {
     shape: Arc<Shape>,
 }
 
+impl Queue {
+    #[cold]
+    fn submit_other(&mut self, mut io: Box<Io>) {
+        io.status = self.shape.check(&io);
+        self.taken.push(io);
+    }
+}
+
 impl BlockQueue for Queue {
     #[inline]
     fn submit(&mut self, _cx: &mut Cx, mut io: Box<Io>) {
-        io.status = self.shape.check(&io);
-        self.taken.push(io);
+        if self.shape.is_plain(&io) && self.taken.len() < self.taken.capacity() {
+            io.status = Status::Ok;
+            self.taken.push(io);
+        } else {
+            self.submit_other(io);
+        }
     }
 
     #[inline]
@@ -174,6 +186,7 @@ fn create(host: &Host, known: &Known<Null>, mut params: Create) -> Result<String
             write_size: params.optimal_write_size,
             unmap_granularity: params.preferred_unmap_granularity,
             unmap_alignment: params.preferred_unmap_alignment,
+            boundary: 0,
         },
     };
     let uuid = host.uuid(params.uuid);

@@ -12,6 +12,8 @@ pub struct Shape {
     info: Mutex<Arc<DeviceInfo>>,
     blocks: AtomicU64,
     ops: OpSet,
+    /// Those of them that move their payload.
+    moves: OpSet,
     shift: u8,
 }
 
@@ -22,7 +24,8 @@ impl Shape {
             info.ops = Op::ALL.iter().filter(|op| op.writes()).fold(info.ops, |ops, op| ops.without(*op));
         }
         let (blocks, ops, shift) = (AtomicU64::new(info.blocks), info.ops, info.block_shift);
-        Arc::new(Shape { info: Mutex::new(Arc::new(info)), blocks, ops, shift })
+        let moves = [Op::Read, Op::Write].into_iter().filter(|op| ops.has(*op)).fold(OpSet::default(), OpSet::with);
+        Arc::new(Shape { info: Mutex::new(Arc::new(info)), blocks, ops, moves, shift })
     }
 
     /// The present snapshot. It locks: not for the path of a request.
@@ -49,9 +52,22 @@ impl Shape {
         self.blocks.load(Ordering::Relaxed)
     }
 
+    /// Is it a read or write that can be done here? What nearly every request is, in as few steps as can be.
+    #[inline]
+    pub fn is_plain(&self, io: &Io) -> bool {
+        self.moves.has(io.op)
+            && io.end().is_some_and(|end| end <= self.blocks())
+            && u64::from(io.blocks) << self.shift == u64::from(io.sg.bytes())
+    }
+
     /// `Ok`, or why this request cannot be done here.
     #[inline]
     pub fn check(&self, io: &Io) -> Status {
+        if self.is_plain(io) { Status::Ok } else { self.check_any(io) }
+    }
+
+    #[cold]
+    fn check_any(&self, io: &Io) -> Status {
         if !self.ops.has(io.op) {
             return self.refusal(io.op);
         }

@@ -109,7 +109,7 @@ fn write_blocking(cx: &mut Cx, device: &dyn BlockDevice, lba: u64, byte: u8) -> 
     io.sg.push(buffer);
     queue.submit(cx, io);
     queue.kick(cx);
-    let source = cx.new_sources().pop().unwrap();
+    let source = cx.changes().unwrap().sources.pop().unwrap();
     let mut done = vec![];
     while done.is_empty() {
         source.borrow_mut().reap(cx, 8);
@@ -187,7 +187,7 @@ pub(crate) fn more_than_the_ring_takes<B: Backend>() {
         queues[n as usize % 2].submit(&mut cx, io);
     }
     queues.iter_mut().for_each(|queue| queue.kick(&mut cx));
-    let source = cx.new_sources().pop().unwrap();
+    let source = cx.changes().unwrap().sources.pop().unwrap();
     let (mut done, mut counts) = (vec![], [0u32; 2]);
     let mut aborted = false;
     while counts != [1500, 1500] {
@@ -445,7 +445,7 @@ pub(crate) fn allocates_nothing<B: Backend>() {
     let mut cx = Cx::for_test(8, 16384, 8);
     let who = cx.token(ConsumerId(0));
     let mut queue = device.open(&mut cx, who, 8).unwrap();
-    let source = cx.new_sources().pop().unwrap();
+    let source = cx.changes().unwrap().sources.pop().unwrap();
     let mut done = Vec::with_capacity(8);
     let mut ready = Vec::with_capacity(8);
     let round = |cx: &mut Cx, queue: &mut Box<dyn BlockQueue>, done: &mut Vec<Box<Io>>, ready: &mut Vec<_>| {

@@ -118,6 +118,8 @@ pub struct Preferred {
     pub unmap_granularity: u32,
     /// Where such unmaps best begin.
     pub unmap_alignment: u32,
+    /// Requests that cross a multiple of this are split on the way.
+    pub boundary: u32,
 }
 
 /// How many blocks are written all or not at all.

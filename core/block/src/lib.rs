@@ -44,7 +44,9 @@ mod io;
 mod status;
 mod token;
 
-pub use cx::{Address, Consumer, ConsumerId, Cx, CxParts, Layer, Mail, Message, Newcomer, Port, ReactorId, SendError, Ticks, Timers, Turn};
+pub use cx::{
+    Address, Changes, Consumer, ConsumerId, Cx, CxParts, Layer, Mail, Message, Newcomer, Port, ReactorId, SendError, Ticks, Timers, Turn,
+};
 pub use device::{
     Abort, AtomicUnits, BlockDevice, BlockQueue, DeviceId, DeviceInfo, Done, Limits, OpenError, Preferred, ReadAfterUnmap, WriteCache,
 };

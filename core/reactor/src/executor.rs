@@ -17,6 +17,7 @@ use std::task::{Context, Wake, Waker};
 /// Where wakers leave the numbers of tasks.
 pub(crate) struct WakeList {
     woken: Mutex<Vec<usize>>,
+    /// Was a task woken or spawned, or a call made, since the reactor last looked? One flag, since every turn asks.
     any: AtomicBool,
     notifier: Option<Notifier>,
 }
@@ -64,14 +65,26 @@ struct Task {
 
 /// What `Local` handles and the reactor share.
 pub(crate) struct Shared {
-    pub(crate) calls: RefCell<VecDeque<Call>>,
-    pub(crate) spawned: RefCell<Vec<Boxed>>,
+    calls: RefCell<VecDeque<Call>>,
+    spawned: RefCell<Vec<Boxed>>,
     pub(crate) waiting: RefCell<HashMap<Token, Waker>>,
     pub(crate) consumer: Cell<Option<ConsumerId>>,
     pub(crate) now: Cell<u64>,
     pub(crate) ports: Vec<Port>,
     pub(crate) tasks: Cell<usize>,
     list: Arc<WakeList>,
+}
+
+impl Shared {
+    pub(crate) fn spawn(&self, future: Boxed) {
+        self.spawned.borrow_mut().push(future);
+        self.list.any.store(true, Ordering::SeqCst);
+    }
+
+    pub(crate) fn call(&self, call: Call) {
+        self.calls.borrow_mut().push_back(call);
+        self.list.any.store(true, Ordering::SeqCst);
+    }
 }
 
 /// Runs tasks.
@@ -120,18 +133,20 @@ impl Executor {
     /// Is there anything to run?
     #[inline]
     pub(crate) fn pending(&self) -> bool {
-        self.shared.list.any.load(Ordering::SeqCst) || !self.shared.spawned.borrow().is_empty() || !self.shared.calls.borrow().is_empty()
+        self.shared.list.any.load(Ordering::SeqCst)
     }
 
     /// Runs every task that was woken and every call it made, until there is nothing more (or for a bounded number of rounds).
+    #[cold]
     pub(crate) fn run(&mut self, cx: &mut Cx) {
         self.shared.now.set(cx.now().0);
         for _ in 0..64 {
             if !self.pending() {
                 return;
             }
-            self.take_in();
+            // The flag goes down first: what comes from here on raises it again.
             self.shared.list.take(&mut self.woken);
+            self.take_in();
             let mut woken = std::mem::take(&mut self.woken);
             for n in woken.drain(..) {
                 self.poll_task(n);

@@ -30,7 +30,7 @@ impl Local {
 
     /// Starts a task on this reactor.
     pub fn spawn(&self, future: impl Future<Output = ()> + 'static) {
-        self.0.spawned.borrow_mut().push(Box::pin(future));
+        self.0.spawn(Box::pin(future));
     }
 
     /// Tasks alive on this reactor.
@@ -55,7 +55,7 @@ impl Local {
 
     /// Queues a closure that runs with this reactor's `Cx` before the turn goes on; does not wait for it.
     pub fn call(&self, f: impl FnOnce(&mut Cx) + 'static) {
-        self.0.calls.borrow_mut().push_back(Box::new(f));
+        self.0.call(Box::new(f));
     }
 
     /// Runs a closure with this reactor's `Cx`.

@@ -5,7 +5,7 @@
 use crate::executor::Executor;
 use crate::load::{Load, LoadSnapshot};
 use crate::local::Local;
-use doorbell_block::{Armed, Consumer, ConsumerId, Cx, CxParts, Message, Source, Ticks, Token, Turn};
+use doorbell_block::{Armed, Changes, Consumer, ConsumerId, Cx, CxParts, Message, Source, Ticks, Token, Turn};
 use doorbell_sys::ring::Receiver;
 use doorbell_sys::wakeup::Sleeper;
 use std::cell::RefCell;
@@ -95,6 +95,8 @@ const INBOX_BUDGET: usize = 256;
 const LOOK_EVERY: u64 = 16;
 /// Turns between publications of the load.
 const PUBLISH_EVERY: u64 = 1024;
+/// Turns between looks for sources that nobody uses any more, for reactors that never sleep.
+const SWEEP_EVERY: u64 = 65_536;
 /// The longest sleep while a message waits for room in another's inbox.
 const PARKED_SLEEP_NS: u64 = 100_000;
 
@@ -166,9 +168,15 @@ impl<C: Clock, O: Order> Reactor<C, O> {
             self.executor.run(&mut self.cx);
             worked = true;
         }
-        self.install(); // before anyone runs: a newcomer may have been woken already
+        // Before anyone runs: a newcomer may have been woken already.
+        if let Some(changes) = self.cx.changes() {
+            self.install(changes);
+        }
         worked |= self.run_ready();
         self.cx.end_turn();
+        if self.count.turns.is_multiple_of(SWEEP_EVERY) {
+            self.sweep_sources();
+        }
         self.worked = worked;
         worked
     }
@@ -203,6 +211,11 @@ impl<C: Clock, O: Order> Reactor<C, O> {
 
     #[inline]
     fn receive(&mut self) -> bool {
+        !self.inbox.is_empty() && self.receive_all()
+    }
+
+    #[cold]
+    fn receive_all(&mut self) -> bool {
         let mut any = false;
         for _ in 0..INBOX_BUDGET {
             let Some(m) = self.inbox.pop() else { break };
@@ -239,10 +252,10 @@ impl<C: Clock, O: Order> Reactor<C, O> {
         self.cx.take_ready(&mut ready);
         self.order.arrange(&mut ready);
         for &token in &ready {
-            if let Turn::Run(ConsumerId(n)) = self.cx.begin_run(token)
-                && let Some(Some(consumer)) = self.consumers.get_mut(n as usize)
-            {
-                consumer.run(&mut self.cx, token);
+            if let Turn::Run(ConsumerId(n)) = self.cx.begin_run(token) {
+                if let Some(Some(consumer)) = self.consumers.get_mut(n as usize) {
+                    consumer.run(&mut self.cx, token);
+                }
                 self.cx.end_run();
             }
         }
@@ -250,28 +263,23 @@ impl<C: Clock, O: Order> Reactor<C, O> {
         true
     }
 
-    #[inline]
-    fn install(&mut self) {
-        if let Some((came, went)) = self.cx.changes() {
-            for (ConsumerId(n), consumer) in came {
-                let n = n as usize;
-                if self.consumers.len() <= n {
-                    self.consumers.resize_with(n + 1, || None);
-                }
-                if let Some(slot) = self.consumers.get_mut(n) {
-                    *slot = Some(consumer);
-                }
+    #[cold]
+    fn install(&mut self, changes: Changes) {
+        for (ConsumerId(n), consumer) in changes.newcomers {
+            let n = n as usize;
+            if self.consumers.len() <= n {
+                self.consumers.resize_with(n + 1, || None);
             }
-            for ConsumerId(n) in went {
-                if let Some(slot) = self.consumers.get_mut(n as usize) {
-                    *slot = None;
-                }
+            if let Some(slot) = self.consumers.get_mut(n) {
+                *slot = Some(consumer);
             }
         }
-        if !self.cx.has_new_sources() {
-            return;
+        for ConsumerId(n) in changes.leavers {
+            if let Some(slot) = self.consumers.get_mut(n as usize) {
+                *slot = None;
+            }
         }
-        for s in self.cx.new_sources() {
+        for s in changes.sources {
             if let Some(fd) = s.borrow().descriptor()
                 && let Err(e) = self.cx.watch_for_sleep(fd)
             {
@@ -282,6 +290,7 @@ impl<C: Clock, O: Order> Reactor<C, O> {
     }
 
     /// Lets go of sources that nobody uses any more.
+    #[cold]
     fn sweep_sources(&mut self) {
         let cx = &mut self.cx;
         self.sources.retain(|s| {

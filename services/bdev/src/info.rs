@@ -1,6 +1,7 @@
 //! What the layer offers of a device, and what its queues must know to keep to it.
 
 use doorbell_block::{DeviceInfo, Flags, Io, Limits, Op, OpSet, WriteCache};
+use doorbell_mem::Seg;
 
 /// Bytes of a bounce buffer, as long as the pool has them.
 const BOUNCE_BYTES: u32 = 64 << 10;
@@ -28,6 +29,10 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
     info.ops = ops;
     // FUA is a flush after the write where the device has none of its own.
     info.fua = own.fua || ops.has(Op::Flush);
+    // Whoever crosses a boundary is served all the same, but dearer.
+    if own.limits.boundary_blocks != 0 {
+        info.preferred.boundary = own.limits.boundary_blocks;
+    }
     info.limits = Limits { write_unit_blocks: own.limits.write_unit_blocks, ..Limits::default() };
     info.frames = own.frames.saturating_add(1);
     info
@@ -49,8 +54,12 @@ pub(crate) struct Geometry {
     align_mask: u32,
     /// Are segments to be looked at one by one?
     look_at_segments: bool,
-    /// Flags that the device honours itself.
-    native: Flags,
+    /// Has it neither boundaries nor limits to segments?
+    shapeless: bool,
+    /// Reads, and writes where they may be and of any length: what may go down as it is.
+    plain: OpSet,
+    /// Flags that the device does not honour itself.
+    foreign: Flags,
     pub(crate) fua: bool,
     pub(crate) may_write: bool,
     pub(crate) write_unit: u32,
@@ -83,7 +92,9 @@ impl Geometry {
             segment_bytes: l.segment_bytes,
             align_mask: l.align_bytes.saturating_sub(1),
             look_at_segments: l.segment_bytes != 0 || l.align_bytes > 1,
-            native: if own.fua { Flags::FUA.with(Flags::MAY_UNMAP) } else { Flags::MAY_UNMAP },
+            shapeless: l.boundary_blocks == 0 && l.segments == 0 && l.segment_bytes == 0 && l.align_bytes <= 1,
+            plain: if may_write && !own.read_only && unit == 1 { OpSet::of(&[Op::Read, Op::Write]) } else { OpSet::of(&[Op::Read]) },
+            foreign: if own.fua { Flags::NONE } else { Flags::FUA },
             fua: own.fua,
             may_write: may_write && !own.read_only,
             write_unit: unit,
@@ -95,24 +106,26 @@ impl Geometry {
     /// Can it go down as it is? False says nothing about whether it is right.
     #[inline]
     pub(crate) fn is_plain(&self, io: &Io) -> bool {
-        let blocks = u64::from(io.blocks);
-        let (reads, writes) = (matches!(io.op, Op::Read), matches!(io.op, Op::Write));
-        (reads || (writes && self.may_write && self.write_unit == 1))
+        self.plain.has(io.op)
             && io.blocks.wrapping_sub(1) < self.max_blocks
-            && io.lba < self.blocks
-            && blocks <= self.blocks - io.lba
-            && (io.lba ^ (io.lba + blocks - 1)) & self.boundary_mask == 0
-            && u64::from(io.sg.bytes()) == blocks << self.shift
-            && self.native.has(io.flags)
-            && io.sg.segs().len() <= self.max_segments as usize
-            && (!self.look_at_segments || self.segments_fit(io))
+            && io.end().is_some_and(|end| end <= self.blocks)
+            && u64::from(io.sg.bytes()) == u64::from(io.blocks) << self.shift
+            && !io.flags.any(self.foreign)
+            && (self.shapeless || self.fits(io))
     }
 
-    fn segments_fit(&self, io: &Io) -> bool {
-        io.sg.segs().iter().all(|s| {
-            (s.address().addr() | s.len() as usize) & self.align_mask as usize == 0
-                && (self.segment_bytes == 0 || s.len() <= self.segment_bytes)
-        })
+    /// Does a request of at least a block, inside the device, keep to boundaries and limits to segments?
+    fn fits(&self, io: &Io) -> bool {
+        let last = io.lba + u64::from(io.blocks) - 1;
+        let segments = io.sg.segs();
+        (io.lba ^ last) & self.boundary_mask == 0
+            && segments.len() <= self.max_segments as usize
+            && (!self.look_at_segments || segments.iter().all(|s| self.segment_fits(s)))
+    }
+
+    fn segment_fits(&self, s: &Seg) -> bool {
+        let misaligned = (s.address().addr() | s.len() as usize) & self.align_mask as usize;
+        misaligned == 0 && (self.segment_bytes == 0 || s.len() <= self.segment_bytes)
     }
 
     /// How many of `want` bytes from `offset` of the payload can go down as they lie; `None` when not even a block.

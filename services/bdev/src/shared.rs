@@ -133,8 +133,9 @@ impl Shared {
         now.0 += 1;
         let taken = Exclusive { epoch: now.0, hold, owner: owner.clone() };
         now.1 = Some(taken.clone());
-        drop(now);
+        // While whoever joins must wait: it sees the hold in the word, or is among those that have to drain.
         self.change(bits::EXCLUSIVE, 0);
+        drop(now);
         self.wake_all(cx);
         Some(taken)
     }

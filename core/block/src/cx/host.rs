@@ -1,6 +1,6 @@
 //! The side of `Cx` that the reactor itself uses. Consumers and queues have no business here.
 
-use super::fair::Fair;
+use super::fair::{Fair, Line};
 use super::mail::Post;
 use super::{ConsumerId, Cx, Message, Newcomer, Port, ReactorId, Ticks, Timers};
 use crate::token::Tokens;
@@ -37,6 +37,16 @@ pub struct CxParts {
     pub poller: Option<Poller>,
 }
 
+/// Who came to a reactor and who left.
+pub struct Changes {
+    /// Consumers that are to run from now on.
+    pub newcomers: Vec<Newcomer>,
+    /// Consumers that are not to run any more.
+    pub leavers: Vec<ConsumerId>,
+    /// New sources: the reactor watches their descriptors and polls them while they have users.
+    pub sources: Vec<Rc<RefCell<dyn Source>>>,
+}
+
 /// What one look at a ready token found.
 pub enum Turn {
     /// This consumer is to run.
@@ -54,8 +64,8 @@ impl Cx {
             tokens: Tokens::default(),
             ios: (0..parts.boxes).map(|_| Io::boxed(4)).collect(),
             boxes: parts.boxes,
+            fair: Fair::new(parts.pool.classes()),
             pool: parts.pool,
-            fair: Fair::default(),
             timers: Timers::default(),
             post: Post::new(parts.ports),
             poller: parts.poller,
@@ -67,6 +77,7 @@ impl Cx {
             leavers: Vec::new(),
             sources: Vec::new(),
             retirees: Vec::new(),
+            changed: false,
             stopping: false,
         }
     }
@@ -123,6 +134,11 @@ impl Cx {
     /// Handles what this reactor sent to itself, and tries again what others had no room for. True if anything moved.
     #[inline]
     pub fn move_mail(&mut self) -> bool {
+        self.has_mail_to_move() && self.move_all_mail()
+    }
+
+    #[cold]
+    fn move_all_mail(&mut self) -> bool {
         let mut any = false;
         // Only what was there at the start: a visit that sends to itself runs next turn.
         for _ in 0..self.post.local() {
@@ -137,6 +153,7 @@ impl Cx {
     }
 
     /// Must this reactor not sleep for want of somebody else's room, or because it has mail for itself?
+    #[inline]
     pub fn has_mail_to_move(&self) -> bool {
         self.post.has_parked() || self.post.local() > 0
     }
@@ -164,7 +181,7 @@ impl Cx {
             }
             Some(consumer) => {
                 if self.fair.contended() {
-                    self.fair.begin(who, self.ios.len());
+                    self.fair.begin(who);
                 }
                 Turn::Run(consumer)
             }
@@ -174,7 +191,9 @@ impl Cx {
     /// Ends the run of a token.
     #[inline]
     pub fn end_run(&mut self) {
-        self.fair.end();
+        if self.fair.contended() {
+            self.fair.end();
+        }
     }
 
     #[cold]
@@ -209,31 +228,26 @@ impl Cx {
     #[inline]
     pub fn end_turn(&mut self) {
         if self.fair.contended() {
-            let (boxes, returns) = (self.ios.len(), self.pool.returns());
-            let tokens = &mut self.tokens;
-            self.fair.call(boxes, returns, |t| tokens.wake(t));
+            let (boxes, pool, tokens) = (self.ios.len() as u32, &self.pool, &mut self.tokens);
+            let free = |line: Line| line.class().map_or(boxes, |class| pool.free_of(class));
+            self.fair.call(free, |t| tokens.wake(t));
         }
     }
 
-    /// Consumers that came and went in this turn.
+    /// Who came and went since this was last asked.
     #[inline]
-    pub fn changes(&mut self) -> Option<(Vec<Newcomer>, Vec<ConsumerId>)> {
-        if self.newcomers.is_empty() && self.leavers.is_empty() {
-            return None;
+    pub fn changes(&mut self) -> Option<Changes> {
+        if self.changed { Some(self.take_changes()) } else { None }
+    }
+
+    #[cold]
+    fn take_changes(&mut self) -> Changes {
+        self.changed = false;
+        Changes {
+            newcomers: std::mem::take(&mut self.newcomers),
+            leavers: std::mem::take(&mut self.leavers),
+            sources: std::mem::take(&mut self.sources),
         }
-        Some((std::mem::take(&mut self.newcomers), std::mem::take(&mut self.leavers)))
-    }
-
-    /// Were sources made in this turn?
-    #[inline]
-    pub fn has_new_sources(&self) -> bool {
-        !self.sources.is_empty()
-    }
-
-    /// Sources made in this turn. The reactor watches their descriptors and polls them while they have users.
-    #[inline]
-    pub fn new_sources(&mut self) -> Vec<Rc<RefCell<dyn Source>>> {
-        std::mem::take(&mut self.sources)
     }
 
     /// Watches a descriptor that only ends a sleep.

@@ -130,6 +130,7 @@ impl Post {
         !self.parked.is_empty()
     }
 
+    #[inline]
     pub(super) fn has_parked(&self) -> bool {
         !self.parked.is_empty()
     }

@@ -5,15 +5,15 @@ mod host;
 mod mail;
 mod timers;
 
-pub use host::{CxParts, Turn};
+pub use host::{Changes, CxParts, Turn};
 pub use mail::{Address, Layer, Mail, Message, Port, ReactorId, SendError};
 pub use timers::Timers;
 
 use crate::token::Tokens;
 use crate::{BlockQueue, DeviceId, Events, Io, Source, Token};
-use doorbell_mem::{Pool, Seg};
+use doorbell_mem::{Pool, Seg, SgList};
 use doorbell_sys::epoll::{Interest, Mode, Poller};
-use fair::Fair;
+use fair::{Fair, Line};
 use mail::Post;
 use std::any::{Any, TypeId};
 use std::cell::RefCell;
@@ -73,6 +73,8 @@ pub struct Cx {
     leavers: Vec<ConsumerId>,
     sources: Vec<Rc<RefCell<dyn Source>>>,
     retirees: Vec<host::Retiree>,
+    /// Did consumers come or go, or sources come?
+    changed: bool,
     stopping: bool,
 }
 
@@ -121,37 +123,64 @@ impl Cx {
         let id = self.next_consumer();
         let consumer = make(self, id);
         self.newcomers.push((id, Box::new(consumer)));
+        self.changed = true;
         id
     }
 
     /// Lets a consumer go, after this turn.
     pub fn dismiss(&mut self, who: ConsumerId) {
         self.leavers.push(who);
+        self.changed = true;
     }
 
     // --- boxes and buffers
 
-    /// A box and a buffer of `bytes`, or neither. While others wait for their turn only they are served.
+    /// A box and a buffer of `bytes`, or neither. While others wait for either, they go first.
     #[inline]
     pub fn request(&mut self, bytes: u32) -> Option<(Box<Io>, Seg)> {
         let io = self.take_io()?;
-        match self.pool.get(bytes) {
+        match self.buffer(bytes) {
             Some(buffer) => Some((io, buffer)),
             None => {
-                self.fair.undo();
                 self.ios.push(io);
                 None
             }
         }
     }
 
-    /// A box of the reactor's pool. While others wait for their turn only they are served.
+    /// A box with buffers of `bytes` in all (none for 0), in pieces no larger than the pool has them, or nothing.
+    pub fn request_long(&mut self, bytes: u32) -> Option<Box<Io>> {
+        let mut io = self.take_io()?;
+        if bytes == 0 || self.gather(bytes, &mut io.sg) {
+            return Some(io);
+        }
+        self.ios.push(io);
+        None
+    }
+
+    /// A box of the reactor's pool. While others wait for one, they go first.
     #[inline]
     pub fn take_io(&mut self) -> Option<Box<Io>> {
-        if self.fair.contended() && !self.fair.admit() {
-            return None;
+        if self.fair.contended() {
+            return self.take_io_in_turn();
         }
-        self.ios.pop()
+        match self.ios.pop() {
+            Some(io) => Some(io),
+            None => {
+                self.fair.refuse(Line::BOXES, 1);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn take_io_in_turn(&mut self) -> Option<Box<Io>> {
+        let io = if self.fair.admits(Line::BOXES, 1, self.ios.len() as u32) { self.ios.pop() } else { None };
+        match io {
+            Some(_) => self.fair.took(Line::BOXES, 1),
+            None => self.fair.refuse(Line::BOXES, 1),
+        }
+        io
     }
 
     /// Puts a box back. Its payload is dropped.
@@ -161,19 +190,66 @@ impl Cx {
         self.ios.push(io);
     }
 
-    /// A buffer by itself. While others wait for their turn only they are served.
+    /// A buffer by itself. While others wait for one of its class, they go first.
     #[inline]
     pub fn buffer(&mut self, bytes: u32) -> Option<Seg> {
-        if self.fair.contended() && !self.fair.admit() {
-            return None;
+        if self.fair.contended() {
+            return self.buffer_in_turn(bytes);
         }
-        self.pool.get(bytes)
+        let buffer = self.pool.get(bytes);
+        if buffer.is_none()
+            && let Some(class) = self.pool.class_of(bytes)
+        {
+            self.fair.refuse(Line::of_class(class), 1);
+        }
+        buffer
     }
 
-    /// Wakes `who`, in turn, when boxes or buffers come back.
+    #[cold]
+    fn buffer_in_turn(&mut self, bytes: u32) -> Option<Seg> {
+        let own = self.pool.class_of(bytes)?;
+        for class in own..self.pool.classes() {
+            let line = Line::of_class(class);
+            if self.fair.admits(line, 1, self.pool.free_of(class))
+                && let Some(buffer) = self.pool.get_of(class, bytes)
+            {
+                self.fair.took(Line::of_class(own), 1);
+                return Some(buffer);
+            }
+        }
+        self.fair.refuse(Line::of_class(own), 1);
+        self.pool.count_miss(own);
+        None
+    }
+
+    /// Appends buffers of `bytes` in all to `list`, or none. What is longer than the largest buffer comes in pieces of that size.
+    pub fn gather(&mut self, bytes: u32, list: &mut SgList) -> bool {
+        let largest = self.pool.largest().max(1);
+        if bytes <= largest {
+            return self.buffer(bytes).map(|buffer| list.push(buffer)).is_some();
+        }
+        let (class, need) = (self.pool.classes().saturating_sub(1), bytes.div_ceil(largest));
+        let (line, free) = (Line::of_class(class), self.pool.free_of(class));
+        // All at once, so that nobody holds some while waiting for more.
+        if free < need || (self.fair.contended() && !self.fair.admits(line, need, free)) {
+            self.fair.refuse(line, need);
+            self.pool.count_miss(class);
+            return false;
+        }
+        self.fair.took(line, need);
+        let mut left = bytes;
+        while left > 0 {
+            let Some(piece) = self.pool.get_of(class, left.min(largest)) else { break };
+            left -= piece.len();
+            list.push(piece);
+        }
+        left == 0
+    }
+
+    /// Wakes `who`, in turn, when what was refused last comes back: called after a refusal, before anything else is asked for.
     #[cold]
     pub fn wait(&mut self, who: Token) {
-        self.fair.wait(who, self.ios.len(), self.pool.returns());
+        self.fair.wait(who);
     }
 
     /// The largest buffer that can ever be had.
@@ -221,6 +297,7 @@ impl Cx {
         let made = Rc::new(RefCell::new(make(self)?));
         self.file_local(device, &made);
         self.sources.push(made.clone());
+        self.changed = true;
         Ok(made)
     }
 

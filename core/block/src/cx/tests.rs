@@ -1,5 +1,6 @@
 use super::*;
 use crate::{Abort, ConsumerId, Done};
+use doorbell_mem::{Backing, ClassSpec, PoolSpec, Regions};
 
 fn cx(boxes: u32) -> Cx {
     Cx::for_test(boxes, 512, boxes)
@@ -79,32 +80,125 @@ fn who_waits_is_served_in_turn_and_nobody_overtakes() {
     assert_eq!(cx.boxes_out(), 0);
 }
 
+fn ready(cx: &mut Cx) -> Vec<Token> {
+    cx.end_turn();
+    let mut ready = vec![];
+    cx.take_ready(&mut ready);
+    ready
+}
+
 #[test]
-fn whoever_is_refused_because_another_waits_is_called_for_what_came_back_before() {
+fn whoever_is_refused_because_another_waits_is_called_when_that_one_leaves_it() {
     let mut cx = cx(1);
     let (a, b) = (cx.token(ConsumerId(1)), cx.token(ConsumerId(2)));
     let held = cx.take_io().unwrap();
+    assert!(cx.take_io().is_none());
     cx.wait(a);
-    cx.end_turn();
+    assert_eq!(ready(&mut cx), [], "nothing came back: nobody is called");
     cx.put_io(held);
     assert!(cx.take_io().is_none(), "a waits, so nobody overtakes it");
     cx.wait(b); // after the box came back
     cx.wait(a); // woken for something else meanwhile, and refused like anybody
-    cx.end_turn();
-    let mut ready = vec![];
-    cx.take_ready(&mut ready);
-    assert_eq!(ready, [a, b], "the only box is back: nothing else will ever call them");
-    // Both leave it: what they do not take is for who was refused meanwhile.
-    let c = cx.token(ConsumerId(3));
-    assert!(cx.take_io().is_none());
-    cx.wait(c);
-    for t in ready.clone() {
-        cx.begin_run(t);
-        cx.end_run();
+    assert_eq!(ready(&mut cx), [a]);
+    // It leaves it: what it does not take is for who was refused meanwhile.
+    cx.begin_run(a);
+    cx.end_run();
+    assert_eq!(ready(&mut cx), [b]);
+    cx.begin_run(b);
+    let io = cx.take_io().unwrap();
+    cx.end_run();
+    cx.put_io(io);
+    assert_eq!(ready(&mut cx), []);
+    assert!(cx.take_io().map(|io| cx.put_io(io)).is_some(), "nobody waits: free for all");
+}
+
+#[test]
+fn whoever_left_while_it_was_called_keeps_nothing_from_others() {
+    let mut cx = cx(1);
+    let (a, b) = (cx.token(ConsumerId(1)), cx.token(ConsumerId(2)));
+    let held = cx.take_io().unwrap();
+    for t in [a, b] {
+        assert!(cx.take_io().is_none());
+        cx.wait(t);
     }
-    cx.end_turn();
-    cx.take_ready(&mut ready);
-    assert_eq!(ready, [c]);
+    cx.put_io(held);
+    assert_eq!(ready(&mut cx), [a]);
+    cx.free_token(a);
+    assert_eq!(ready(&mut cx), [b]);
+}
+
+/// Two small buffers and four large ones.
+fn two_classes() -> Cx {
+    let classes = vec![ClassSpec { size: 4096, count: 2 }, ClassSpec { size: 65536, count: 4 }];
+    let spec = PoolSpec { classes, backing: Backing::Ordinary, node: None };
+    let pool = Pool::new(&Regions::new(), &spec).unwrap();
+    Cx::new(CxParts { id: ReactorId(0), boxes: 8, pool, ports: Vec::new(), poller: None })
+}
+
+#[test]
+fn whoever_waits_for_large_buffers_does_not_keep_others_from_small_ones() {
+    let mut cx = two_classes();
+    let deaf = cx.token(ConsumerId(1));
+    let hoard: Vec<_> = std::iter::from_fn(|| cx.request(65536)).collect();
+    assert_eq!(hoard.len(), 4);
+    assert!(cx.request(65536).is_none());
+    cx.wait(deaf);
+    for _ in 0..100 {
+        assert_eq!(ready(&mut cx), [], "there is nothing to call it for");
+    }
+    let (io, small) = cx.request(4096).expect("nobody waits for these");
+    let second = cx.buffer(100).expect("nor for the other");
+    assert!(cx.buffer(100).is_none(), "all are out, and the larger ones too");
+    let other = cx.token(ConsumerId(2));
+    cx.wait(other);
+    drop((small, second));
+    assert_eq!(ready(&mut cx), [other]);
+    drop((io, hoard));
+}
+
+#[test]
+fn small_requests_take_large_buffers_that_nobody_waits_for() {
+    let mut cx = two_classes();
+    let (a, b) = (cx.token(ConsumerId(1)), cx.token(ConsumerId(2)));
+    let mut all: Vec<_> = std::iter::from_fn(|| cx.buffer(4096)).collect();
+    assert_eq!(all.len(), 6);
+    cx.wait(a);
+    assert!(cx.buffer(65536).is_none());
+    cx.wait(b);
+    all.pop();
+    assert_eq!(ready(&mut cx), [b], "a large one is for who needs a large one");
+    cx.begin_run(b);
+    let large = cx.buffer(65536).unwrap();
+    cx.end_run();
+    drop(large);
+    assert_eq!(ready(&mut cx), [a], "nobody waits for it any more");
+    cx.begin_run(a);
+    assert!(cx.buffer(4096).is_some());
+    cx.end_run();
+}
+
+#[test]
+fn a_long_request_is_not_overtaken_for_ever() {
+    let mut cx = two_classes();
+    let (long, short) = (cx.token(ConsumerId(1)), cx.token(ConsumerId(2)));
+    let mut held: Vec<_> = std::iter::from_fn(|| cx.buffer(65536)).collect();
+    assert!(cx.request_long(3 * 65536).is_none());
+    cx.wait(long);
+    for _ in 0..2 {
+        held.pop();
+        assert_eq!(ready(&mut cx), [], "too few for the first in line");
+        assert!(cx.buffer(65536).is_none(), "and the others wait behind it");
+        cx.wait(short);
+    }
+    held.pop();
+    assert_eq!(ready(&mut cx), [long]);
+    cx.begin_run(long);
+    let io = cx.request_long(3 * 65536).unwrap();
+    assert_eq!((io.sg.bytes(), io.sg.segs().len()), (3 * 65536, 3));
+    cx.end_run();
+    cx.put_io(io);
+    assert_eq!(ready(&mut cx), [short]);
+    assert_eq!(cx.boxes_out(), 0);
 }
 
 #[test]

@@ -6,10 +6,19 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
 /// Who is to be woken when.
-#[derive(Default)]
 pub struct Timers {
     heap: BinaryHeap<Reverse<(Ticks, u64, u64)>>,
     order: u64,
+    /// When the first is due: what every turn compares with.
+    first: Ticks,
+}
+
+const NEVER: Ticks = Ticks(u64::MAX);
+
+impl Default for Timers {
+    fn default() -> Timers {
+        Timers { heap: BinaryHeap::new(), order: 0, first: NEVER }
+    }
 }
 
 impl Timers {
@@ -17,16 +26,19 @@ impl Timers {
     pub fn add(&mut self, at: Ticks, who: Token) {
         self.order += 1;
         self.heap.push(Reverse((at, self.order, who.to_word())));
+        self.first = self.first.min(at);
     }
 
     /// The next due at or before `now`, in order of time and then of coming.
     #[inline]
     pub fn due(&mut self, now: Ticks) -> Option<(Token, Ticks)> {
-        let Reverse((at, _, word)) = *self.heap.peek()?;
-        if at > now {
-            return None;
-        }
-        self.heap.pop();
+        if self.first > now { None } else { self.take() }
+    }
+
+    #[cold]
+    fn take(&mut self) -> Option<(Token, Ticks)> {
+        let Reverse((at, _, word)) = self.heap.pop()?;
+        self.first = self.next().unwrap_or(NEVER);
         Some((Token::from_word(word), at))
     }
 

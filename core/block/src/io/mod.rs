@@ -128,6 +128,12 @@ impl Flags {
         self.0 & f.0 == f.0
     }
 
+    /// Is any of `f` set?
+    #[inline]
+    pub const fn any(self, f: Flags) -> bool {
+        self.0 & f.0 != 0
+    }
+
     /// With `f`.
     #[inline]
     pub const fn with(self, f: Flags) -> Flags {

@@ -53,7 +53,7 @@ pub struct PoolStats {
     pub count: u32,
     /// How many are free.
     pub free: u32,
-    /// How often a request found this class and all larger ones empty.
+    /// How often a request for this class had to wait.
     pub misses: u64,
 }
 
@@ -104,7 +104,6 @@ pub(crate) struct Home {
     /// Index of the smallest class that holds 2^n bytes.
     by_log2: [u8; 21],
     out: Cell<u32>,
-    returns: Cell<u64>,
     region: Arc<Region>,
     regions: Regions,
 }
@@ -153,7 +152,7 @@ impl Pool {
                 *slot = n as u8;
             }
         }
-        let home = Home { classes, by_log2, out: Cell::new(0), returns: Cell::new(0), region, regions: regions.clone() };
+        let home = Home { classes, by_log2, out: Cell::new(0), region, regions: regions.clone() };
         Ok(Pool { home: Rc::new(home) })
     }
 
@@ -169,19 +168,55 @@ impl Pool {
     /// A buffer of at least `bytes`, cut to that length; `None` when none is free (or none is that large).
     #[inline]
     pub fn get(&self, bytes: u32) -> Option<Seg> {
-        let log2 = u32::BITS - bytes.saturating_sub(1).leading_zeros();
-        let first = *self.home.by_log2.get(log2 as usize)? as usize;
+        let first = self.class_of(bytes)?;
         for class in self.home.classes.get(first..)? {
-            if let Some(mut block) = class.take() {
-                // A free block is referred to by its list alone, so this cannot fail; were it to, the block would be lost, not shared.
-                Rc::get_mut(&mut block)?.home = Some(self.home.clone());
-                self.home.out.set(self.home.out.get() + 1);
-                return Some(Seg::of(block, bytes));
+            if let Some(block) = class.take() {
+                return self.lend(block, bytes);
             }
         }
-        let missed = self.home.classes.get(first)?;
-        missed.misses.set(missed.misses.get() + 1);
+        self.count_miss(first);
         None
+    }
+
+    #[inline]
+    fn lend(&self, mut block: Rc<Block>, bytes: u32) -> Option<Seg> {
+        // A free block is referred to by its list alone, so this cannot fail; were it to, the block would be lost, not shared.
+        Rc::get_mut(&mut block)?.home = Some(self.home.clone());
+        self.home.out.set(self.home.out.get() + 1);
+        Some(Seg::of(block, bytes))
+    }
+
+    /// The smallest class that holds `bytes`; `None` when none is that large.
+    #[inline]
+    pub fn class_of(&self, bytes: u32) -> Option<usize> {
+        let log2 = u32::BITS - bytes.saturating_sub(1).leading_zeros();
+        let class = usize::from(*self.home.by_log2.get(log2 as usize)?);
+        (class < self.home.classes.len()).then_some(class)
+    }
+
+    /// How many classes there are, in rising order of size.
+    pub fn classes(&self) -> usize {
+        self.home.classes.len()
+    }
+
+    /// How many buffers of a class are free.
+    pub fn free_of(&self, class: usize) -> u32 {
+        self.home.classes.get(class).map_or(0, |c| c.len() as u32)
+    }
+
+    /// A buffer of just this class, cut to `bytes`.
+    pub fn get_of(&self, class: usize, bytes: u32) -> Option<Seg> {
+        let class = self.home.classes.get(class).filter(|c| bytes <= c.size)?;
+        let block = class.take()?;
+        self.lend(block, bytes)
+    }
+
+    /// Counts a request of a class that could not be served.
+    #[cold]
+    pub fn count_miss(&self, class: usize) {
+        if let Some(missed) = self.home.classes.get(class) {
+            missed.misses.set(missed.misses.get() + 1);
+        }
     }
 
     /// The largest buffer that there is.
@@ -193,12 +228,6 @@ impl Pool {
     #[inline]
     pub fn out(&self) -> u32 {
         self.home.out.get()
-    }
-
-    /// Counts buffers that came back: who waits for one looks at this.
-    #[inline]
-    pub fn returns(&self) -> u64 {
-        self.home.returns.get()
     }
 
     /// How each class stands.
@@ -217,7 +246,6 @@ impl Pool {
 #[inline]
 pub(crate) fn go_home(home: Rc<Home>, block: Rc<Block>) {
     home.out.set(home.out.get() - 1);
-    home.returns.set(home.returns.get().wrapping_add(1));
     if let Some(class) = home.classes.get(block.class as usize) {
         class.give(block);
     }

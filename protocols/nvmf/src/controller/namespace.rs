@@ -48,7 +48,7 @@ impl Namespace {
             n.nawupf = zero_based(atomic.power_fail_blocks);
             n.nacwu = zero_based(self.compare_and_write_blocks());
         }
-        n.noiob = U16::new(u16::try_from(info.limits.boundary_blocks).unwrap_or(0));
+        n.noiob = U16::new(u16::try_from(info.preferred.boundary).unwrap_or(0));
         n.nvmcap = U128::new(u128::from(info.blocks) << info.block_shift);
         let p = &info.preferred;
         n.npwg = zero_based(p.write_granularity);

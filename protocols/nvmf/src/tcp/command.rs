@@ -290,25 +290,5 @@ impl Connection {
 
 /// A box with `bytes` of buffers, or neither.
 pub(super) fn acquire(cx: &mut Cx, bytes: u32) -> Option<Box<Io>> {
-    if bytes == 0 {
-        return cx.take_io();
-    }
-    let largest = cx.largest_buffer().max(1);
-    if bytes <= largest {
-        let (mut io, buffer) = cx.request(bytes)?;
-        io.sg.push(buffer);
-        return Some(io);
-    }
-    let (mut io, buffer) = cx.request(largest)?;
-    io.sg.push(buffer);
-    while io.sg.bytes() < bytes {
-        match cx.buffer((bytes - io.sg.bytes()).min(largest)) {
-            Some(more) => io.sg.push(more),
-            None => {
-                cx.put_io(io);
-                return None;
-            }
-        }
-    }
-    Some(io)
+    cx.request_long(bytes)
 }

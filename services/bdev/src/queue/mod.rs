@@ -1,7 +1,7 @@
 //! The queue of services over a device's own queue.
 //!
 //! Fast path: a read or write that fits the device goes straight down with the time on its frame, if the device's shared word is what this
-//! queue saw last. Everything else (wrong requests, splitting, emulation, limits, timeouts, holds, resets) is in `slow` and its modules.
+//! queue expects: one comparison on the way down and one on the way up. Everything else (wrong requests, splitting, emulation, limits, timeouts, holds, resets) is in `slow` and its modules.
 
 mod fan;
 mod hold;
@@ -9,7 +9,7 @@ mod slow;
 mod watch;
 
 use crate::info::Geometry;
-use crate::registry::{Access, Handle};
+use crate::registry::{Access, Bdev, Handle};
 use crate::shared::{Entry, Shared, bits};
 use crate::stats::{Histogram, OpStat};
 use doorbell_block::{Abort, BlockQueue, Cx, Done, FRAMES, Io, OpenError, Status, Token};
@@ -28,9 +28,12 @@ const CHILD: u64 = 1 << 63;
 pub(crate) struct ServiceQueue {
     base: Box<dyn BlockQueue>,
     handle: Arc<Handle>,
+    /// The handle's.
+    bdev: Arc<Bdev>,
     entry: Arc<Entry>,
     token: Token,
-    /// The shared word when it was last seen ordinary; `NEVER` while it is not.
+    /// The shared word for which requests go straight through: as it was when last seen, while it is ordinary and nothing is going on in this
+    /// layer; `NEVER` otherwise.
     expected: u64,
     seen: u64,
     geometry: Geometry,
@@ -63,6 +66,7 @@ impl ServiceQueue {
         let room = depth as usize;
         let mut queue = ServiceQueue {
             base,
+            bdev: handle.bdev().clone(),
             handle,
             entry,
             token,
@@ -80,12 +84,13 @@ impl ServiceQueue {
             watch: Watch::default(),
         };
         queue.refresh();
+        queue.settle();
         Ok(queue)
     }
 
     #[inline]
     fn shared(&self) -> &Shared {
-        &self.handle.bdev().shared
+        &self.bdev.shared
     }
 
     /// Looks at the shared word, and at what it stands for if it has changed.
@@ -99,7 +104,11 @@ impl ServiceQueue {
         self.geometry = Geometry::of(&info, self.handle.access() == Access::Write);
         self.histogram = if word & bits::HISTOGRAM != 0 { self.entry.histogram() } else { None };
         self.watch.set(self.shared().timeout_ns.load(std::sync::atomic::Ordering::Relaxed));
-        self.expected = if word & bits::SLOW == 0 { word } else { NEVER };
+    }
+
+    /// Opens the fast path, or closes it: after everything that is not on it.
+    fn settle(&mut self) {
+        self.expected = if self.seen & bits::SLOW == 0 && !self.is_involved() { self.seen } else { NEVER };
     }
 
     /// Ends a request in this layer.
@@ -113,35 +122,34 @@ impl ServiceQueue {
 /// Counts requests that came back: latency from the time on their frame.
 #[inline]
 fn count(entry: &Entry, histogram: Option<&Histogram>, shift: u8, now: u64, boxes: &mut [Box<Io>]) {
+    if let Some(h) = histogram {
+        boxes.iter().for_each(|io| h.record(now.saturating_sub(io.top())));
+    }
     let Some(first) = boxes.first() else { return };
-    let mut op = first.op;
-    let mut run = OpStat::default();
+    // What finishes in one turn is mostly alike: a run of one operation is summed up and filed once.
+    let (mut op, mut blocks, mut run) = (first.op, 0, OpStat::default());
     for io in boxes {
-        let ns = now.saturating_sub(io.pop());
+        let ns = now.wrapping_sub(io.pop()); // a reactor's time does not go back
         if io.op != op {
-            entry.stats.add_run(op, &run);
-            run = OpStat::default();
-            op = io.op;
+            entry.stats.add_run(op, &OpStat { bytes: blocks << shift, ..run });
+            (op, blocks, run) = (io.op, 0, OpStat::default());
         }
         if io.status.is_ok() {
             run.ops += 1;
-            run.bytes += u64::from(io.blocks) << shift;
+            blocks += u64::from(io.blocks);
             run.latency_ns += ns;
             run.latency_ns_min = run.latency_ns_min.min(ns);
             run.latency_ns_max = run.latency_ns_max.max(ns);
         } else {
             entry.stats.add_error(io);
         }
-        if let Some(h) = histogram {
-            h.record(ns);
-        }
     }
-    entry.stats.add_run(op, &run);
+    entry.stats.add_run(op, &OpStat { bytes: blocks << shift, ..run });
 }
 
 impl BlockQueue for ServiceQueue {
     fn submit(&mut self, cx: &mut Cx, mut io: Box<Io>) {
-        if self.shared().word() == self.expected && self.geometry.is_plain(&io) && self.parked.is_empty() {
+        if self.shared().word() == self.expected && self.geometry.is_plain(&io) {
             io.push(cx.now().0);
             self.out += 1;
             self.base.submit(cx, io);
@@ -155,7 +163,7 @@ impl BlockQueue for ServiceQueue {
     }
 
     fn poll(&mut self, cx: &mut Cx, done: &mut Done) {
-        if self.shared().word() == self.expected && !self.is_involved() {
+        if self.shared().word() == self.expected {
             let from = done.len();
             self.base.poll(cx, done);
             if let Some(boxes) = done.get_mut(from..) {

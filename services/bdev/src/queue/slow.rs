@@ -1,6 +1,7 @@
 //! Whatever is not a plain read or write: checks first, then limits and holds, then down or apart.
 
 use super::{CHILD, ServiceQueue, count};
+use crate::shared::bits;
 use crate::stats::OpStat;
 use doorbell_block::{Abort, Cx, Done, Flags, Io, Op, Status, WriteCache};
 
@@ -14,6 +15,15 @@ impl ServiceQueue {
     #[cold]
     pub(super) fn submit_slow(&mut self, cx: &mut Cx, io: Box<Io>) {
         self.refresh();
+        self.take(cx, io);
+        self.settle();
+    }
+
+    fn take(&mut self, cx: &mut Cx, io: Box<Io>) {
+        // Something is going on, but nothing that concerns this request.
+        if self.seen & bits::SLOW == 0 && self.parked.is_empty() && self.geometry.is_plain(&io) {
+            return self.start(cx, io);
+        }
         if let Err(status) = self.check(&io) {
             self.entry.stats.add_error_status(status);
             return self.finish(cx, io, status);
@@ -158,6 +168,7 @@ impl ServiceQueue {
             self.base.kick(cx);
         }
         done.append(&mut self.finished);
+        self.settle();
     }
 
     /// What came back from the device: children to their parents, the rest to its owner.
@@ -215,6 +226,7 @@ impl ServiceQueue {
         }
         self.abort_parents(cx, which);
         self.base.abort(cx, which);
+        self.settle();
     }
 
     /// May a flush be left out, because nothing is cached?

@@ -235,7 +235,6 @@ impl Generator {
         }
     }
 
-    #[inline]
     fn submit(&mut self, cx: &mut Cx, io: Box<Io>) {
         match &mut self.queue {
             Some(queue) => queue.submit(cx, io),
@@ -244,12 +243,11 @@ impl Generator {
     }
 
     /// Makes the next request of a box.
-    #[inline]
     fn again(&mut self, io: &mut Io, now: Ticks) {
         if self.verify.is_some() {
             self.again_verified(io);
         } else {
-            io.op = if self.picker.read() { Op::Read } else { Op::Write };
+            io.op = self.picker.op();
             io.lba = self.base + self.picker.slot() * u64::from(self.io_blocks);
         }
         io.tag = now.0;
@@ -257,7 +255,7 @@ impl Generator {
 
     fn again_verified(&mut self, io: &mut Io) {
         let Some(verify) = &mut self.verify else { return };
-        let (read, wanted) = (self.picker.read(), self.picker.slot());
+        let (read, wanted) = (self.picker.op() == Op::Read, self.picker.slot());
         // There are at least as many slots as boxes, and this box has none.
         let slot = verify.free_from(wanted).unwrap_or(wanted);
         io.lba = self.base + slot * u64::from(self.io_blocks);
@@ -270,27 +268,59 @@ impl Generator {
         }
     }
 
+    /// What came back is counted and, unless it is over, goes out again.
     #[inline]
-    fn count(&mut self, io: &Io, now: Ticks) {
-        self.outcome.latency.record(now.since(Ticks(io.tag)));
-        self.outcome.ios += 1;
-        self.judge(io);
+    fn load(&mut self, cx: &mut Cx) {
+        let now = cx.now();
+        self.outcome.ios += self.done.len() as u64;
+        let over = self.over(now);
+        if over || self.verify.is_some() {
+            return self.load_with_care(cx, over);
+        }
+        let mut done = std::mem::take(&mut self.done);
+        let Some(queue) = &mut self.queue else { return };
+        for mut io in done.drain(..) {
+            self.outcome.latency.record(now.0.wrapping_sub(io.tag)); // a reactor's time does not go back
+            if !io.status.is_ok() {
+                count_error(&mut self.outcome, io.status);
+            }
+            if self.picker.is_mixed() {
+                io.op = self.picker.op();
+            }
+            io.lba = self.base + self.picker.slot() * u64::from(self.io_blocks);
+            io.tag = now.0;
+            queue.submit(cx, io);
+        }
+        self.done = done;
+        queue.kick(cx);
     }
 
-    #[inline]
+    /// The same, when what came back is checked, or is the last.
+    #[cold]
+    fn load_with_care(&mut self, cx: &mut Cx, over: bool) {
+        let now = cx.now();
+        for mut io in std::mem::take(&mut self.done) {
+            self.outcome.latency.record(now.since(Ticks(io.tag)));
+            self.judge(&io);
+            if over {
+                self.idle.push(io);
+            } else {
+                self.again(&mut io, now);
+                self.submit(cx, io);
+            }
+        }
+        match &mut self.queue {
+            Some(queue) if !over => queue.kick(cx),
+            _ => self.finish(cx),
+        }
+    }
+
     fn judge(&mut self, io: &Io) {
         if !io.status.is_ok() {
-            self.failed(io.status);
+            count_error(&mut self.outcome, io.status);
         }
         if self.verify.is_some() {
             self.judge_data(io);
-        }
-    }
-
-    #[cold]
-    fn failed(&mut self, status: Status) {
-        if let Some(count) = self.outcome.errors.get_mut(status as usize) {
-            *count += 1;
         }
     }
 
@@ -361,27 +391,12 @@ impl Consumer for Generator {
     fn run(&mut self, cx: &mut Cx, _token: Token) {
         let Some(queue) = &mut self.queue else { return self.leave(cx) };
         queue.poll(cx, &mut self.done);
-        let now = cx.now();
         if self.phase == Phase::Load {
-            let mut done = std::mem::take(&mut self.done);
-            for io in &done {
-                self.count(io, now);
-            }
+            self.load(cx);
             if let Some(progress) = &self.progress {
                 progress.store(self.outcome.ios, Ordering::Relaxed);
             }
-            if !self.over(now) {
-                for mut io in done.drain(..) {
-                    self.again(&mut io, now);
-                    self.submit(cx, io);
-                }
-                self.done = done;
-                if let Some(queue) = &mut self.queue {
-                    queue.kick(cx);
-                }
-                return;
-            }
-            self.idle.append(&mut done);
+            return;
         }
         if self.phase == Phase::Fresh {
             self.begin(cx);
@@ -394,11 +409,18 @@ impl Consumer for Generator {
     }
 }
 
+#[cold]
+fn count_error(outcome: &mut Outcome, status: Status) {
+    if let Some(count) = outcome.errors.get_mut(status as usize) {
+        *count += 1;
+    }
+}
+
 /// Boxes with payload of `bytes` each, or none at all.
 fn take(cx: &mut Cx, depth: u32, bytes: u32, blocks: u32) -> Result<Done, StartError> {
     let mut taken = Vec::with_capacity(depth as usize);
     for got in 0..depth.max(1) {
-        match one(cx, bytes) {
+        match cx.request_long(bytes) {
             Some(mut io) => {
                 io.blocks = blocks;
                 io.flags = Flags::NONE;
@@ -413,25 +435,6 @@ fn take(cx: &mut Cx, depth: u32, bytes: u32, blocks: u32) -> Result<Done, StartE
         }
     }
     Ok(taken)
-}
-
-fn one(cx: &mut Cx, bytes: u32) -> Option<Box<Io>> {
-    let piece = cx.largest_buffer().max(1);
-    let mut io = cx.take_io()?;
-    let mut left = bytes;
-    while left > 0 {
-        match cx.buffer(left.min(piece)) {
-            Some(buffer) => {
-                left -= buffer.len();
-                io.sg.push(buffer);
-            }
-            None => {
-                cx.put_io(io);
-                return None;
-            }
-        }
-    }
-    Some(io)
 }
 
 /// Time that the kernel and this thread's code took of its core.

@@ -15,7 +15,8 @@ const BUCKETS: usize = ((64 - SUB_BITS as usize) << SUB_BITS) + (1 << SUB_BITS);
 pub struct Histogram {
     buckets: Box<[u64; BUCKETS]>,
     count: u64,
-    sum: u128,
+    /// Room for 584 years of waiting.
+    sum: u64,
     max: u64,
     /// The value that repeats, and how often it has been seen since it was filed.
     last: u64,
@@ -54,12 +55,12 @@ impl Histogram {
         }
     }
 
-    #[inline]
+    #[inline(never)]
     fn file(&mut self) {
         let (value, run) = (self.last, self.run);
         self.buckets[bucket(value)] += run;
         self.count += run;
-        self.sum += u128::from(value) * u128::from(run);
+        self.sum = self.sum.wrapping_add(value.wrapping_mul(run));
         if run > 0 {
             self.max = self.max.max(value);
         }
@@ -85,7 +86,7 @@ impl Histogram {
 
     /// Their mean; zero when there are none.
     pub fn mean(&self) -> f64 {
-        let sum = self.sum + u128::from(self.last) * u128::from(self.run);
+        let sum = self.sum.wrapping_add(self.last.wrapping_mul(self.run));
         if self.count() == 0 { 0.0 } else { sum as f64 / self.count() as f64 }
     }
 

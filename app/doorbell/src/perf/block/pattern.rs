@@ -1,5 +1,7 @@
 //! Which block comes next, and whether it is read or written. No division on the way: a random word is scaled by a multiplication.
 
+use doorbell_block::Op;
+
 #[cfg(test)]
 mod tests;
 
@@ -56,6 +58,7 @@ impl Pattern {
 /// Chooses.
 pub(super) struct Picker {
     random: bool,
+    mixed: bool,
     reads: u64,
     slots: u64,
     next: u64,
@@ -64,26 +67,28 @@ pub(super) struct Picker {
 
 impl Picker {
     pub(super) fn new(pattern: Pattern, mix_percent: u8, slots: u64, seed: u64) -> Picker {
-        Picker { random: pattern.random(), reads: pattern.reads(mix_percent), slots, next: 0, seed: seed | 1 }
+        let reads = pattern.reads(mix_percent);
+        Picker { random: pattern.random(), mixed: reads != 0 && reads != 1 << 32, reads, slots, next: 0, seed: seed | 1 }
     }
 
-    /// Marsaglia's xorshift: not for secrets, and never zero.
+    /// A multiplicative congruential generator (Knuth's factor, an odd seed): not for secrets; its upper bits, which alone are used, are good.
     #[inline]
     fn word(&mut self) -> u64 {
-        self.seed ^= self.seed << 13;
-        self.seed ^= self.seed >> 7;
-        self.seed ^= self.seed << 17;
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005);
         self.seed
+    }
+
+    /// Are there both reads and writes?
+    #[inline]
+    pub(super) fn is_mixed(&self) -> bool {
+        self.mixed
     }
 
     /// Is the next one a read?
     #[inline]
-    pub(super) fn read(&mut self) -> bool {
-        match self.reads {
-            0 => false,
-            all if all == 1 << 32 => true,
-            reads => self.word() >> 32 < reads,
-        }
+    pub(super) fn op(&mut self) -> Op {
+        // Without a mix the comparison comes out the same for every word.
+        if self.word() >> 32 < self.reads { Op::Read } else { Op::Write }
     }
 
     /// The number of the next slot.

@@ -5,7 +5,7 @@ fn sequences_go_round() {
     let mut p = Picker::new(Pattern::Read, 50, 3, 7);
     let slots: Vec<u64> = (0..7).map(|_| p.slot()).collect();
     assert_eq!(slots, [0, 1, 2, 0, 1, 2, 0]);
-    assert!((0..100).all(|_| p.read()));
+    assert!((0..100).all(|_| p.op() == Op::Read));
 }
 
 #[test]
@@ -16,12 +16,12 @@ fn random_slots_are_all_reached_and_none_outside() {
         seen[p.slot() as usize] += 1;
     }
     assert!(seen.iter().all(|n| (800..1200).contains(n)), "{seen:?}");
-    assert!(!(0..100).any(|_| p.read()));
+    assert!(!(0..100).any(|_| p.op() == Op::Read));
 }
 
 #[test]
 fn the_mix_is_kept() {
     let mut p = Picker::new(Pattern::RandRw, 70, 10, 7);
-    let reads = (0..10_000).filter(|_| p.read()).count();
+    let reads = (0..10_000).filter(|_| p.op() == Op::Read).count();
     assert!((6700..7300).contains(&reads), "{reads}");
 }
