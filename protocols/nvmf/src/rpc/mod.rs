@@ -73,7 +73,7 @@ fn hex<const N: usize>(text: Option<&String>, what: &str) -> Result<Option<[u8; 
     let digits: String = text.chars().filter(|c| *c != '-').collect();
     let mut bytes = [0u8; N];
     let bad = || invalid(format!("{what} must be {} hexadecimal digits", 2 * N));
-    if digits.len() != 2 * N || !digits.is_ascii() {
+    if digits.len() != 2 * N || !digits.bytes().all(|b| b.is_ascii_hexdigit()) {
         return Err(bad());
     }
     for (n, b) in bytes.iter_mut().enumerate() {
@@ -356,3 +356,6 @@ fn object(p: &impl Params) -> Map<String, Value> {
     o.remove("tgt_name");
     o
 }
+
+#[cfg(test)]
+mod tests;
