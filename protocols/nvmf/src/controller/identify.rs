@@ -19,7 +19,9 @@ impl Controller {
         let nvm = what.csi == Csi::NVM;
         let found = match what.cns {
             Cns::CONTROLLER => {
-                self.association.told_cache(self.has_cache());
+                if !self.has_cache() {
+                    self.association.told_no_cache();
+                }
                 put(page, &*self.identify_controller(env))
             }
             Cns::NAMESPACE | Cns::ALLOCATED_NAMESPACE => self.of_namespace(nsid, page, |n| n.identify()),

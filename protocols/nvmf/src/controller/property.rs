@@ -59,6 +59,9 @@ impl Controller {
         }
         if new.en() != old.en() {
             self.csts = self.csts.with_rdy(new.en()).with_shst(ShutdownStatus::NORMAL);
+            if new.en() {
+                self.association.told_nothing();
+            }
             self.association.set_enabled(new.en());
             if !new.en() {
                 self.reset();

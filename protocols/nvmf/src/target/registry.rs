@@ -41,7 +41,7 @@ pub struct Association {
     keep_alive_ms: AtomicU64,
     /// The host has turned the write cache off.
     write_through: AtomicBool,
-    /// The host was told that there is no write cache, and will send no flushes.
+    /// The host was told that there is no write cache, and will send no flushes until it resets the controller.
     told_no_cache: AtomicBool,
     errors: Mutex<ErrorLog>,
     queues: Mutex<Vec<Queue>>,
@@ -62,9 +62,15 @@ impl Association {
         self.write_through.store(on, Ordering::Relaxed);
     }
 
-    /// What the host was told of the write cache when it identified the controller.
-    pub(crate) fn told_cache(&self, present: bool) {
-        self.told_no_cache.store(!present, Ordering::Relaxed);
+    /// The host was told that there is no write cache. It goes on believing that until it resets the controller, whatever it, or a tool of
+    /// its administrator's, is told later: its block layer asks once.
+    pub(crate) fn told_no_cache(&self) {
+        self.told_no_cache.store(true, Ordering::Relaxed);
+    }
+
+    /// The controller begins anew: its host has been told nothing.
+    pub(crate) fn told_nothing(&self) {
+        self.told_no_cache.store(false, Ordering::Relaxed);
     }
 
     /// The log of commands that failed. Locked when one fails, and when it is read.

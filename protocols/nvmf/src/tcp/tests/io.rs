@@ -194,8 +194,19 @@ fn a_host_that_was_told_of_no_cache_gets_every_write_made_durable() {
     let write = in_capsule(IoCommand::Write(rw(0, 1)), 512).with_nsid(2);
     done(host.io(&mut world, &write, &[1; 512]));
     assert_eq!(device.forced(), 1, "the write may be lost although the host cannot know");
-    // Once it knows, it flushes by itself.
-    done(host.admin(&mut world, &identify.encode().with_sgl(Sgl::Transport { len: 4096 })));
+    // Whoever asks again (an administrator's tool) does not tell the host's block layer, which goes on without flushes.
+    let ask = identify.encode().with_sgl(Sgl::Transport { len: 4096 });
+    let page = done(host.admin(&mut world, &ask)).data;
+    assert_eq!(view::<identify::Controller>(&page).unwrap().vwc & 1, 1);
     done(host.io(&mut world, &write, &[1; 512]));
-    assert_eq!(device.forced(), 1);
+    assert_eq!(device.forced(), 2, "a second Identify undid the first");
+    // A reset begins anew: the host asks, and flushes by itself.
+    done(host.set_cc(&mut world, register::Cc::new()));
+    done(host.enable(&mut world));
+    let (end, answer) = host.connect_io(&mut world, 1).unwrap();
+    done(Some(answer));
+    host.io = Some(end);
+    done(host.admin(&mut world, &ask));
+    done(host.io(&mut world, &write, &[1; 512]));
+    assert_eq!(device.forced(), 2);
 }
