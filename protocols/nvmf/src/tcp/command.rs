@@ -251,11 +251,23 @@ impl Connection {
     fn abandon(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16, status: Status) {
         let Some(r) = self.requests.get(slot) else { return };
         match r.step {
-            Step::InCapsule | Step::Asked => r.partner = Some(slot),
+            Step::InCapsule | Step::Asked => r.doomed = r.doomed.or(Some(status)),
             _ => {
                 self.unasked.retain(|s| *s != slot);
                 self.fail(cx, shared, slot, status);
             }
+        }
+    }
+
+    /// A command ends, and its slot will be another's: nothing names it any more, and the other half of a pair goes with it.
+    #[cold]
+    pub(super) fn part(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
+        self.fused.take_if(|first| *first == slot);
+        let partner = self.requests.get(slot).and_then(|r| r.partner.take());
+        let Some(other) = partner.and_then(|p| self.requests.get(p)).filter(|r| r.partner == Some(slot)) else { return };
+        other.partner = None;
+        if let Some(partner) = partner {
+            self.abandon(cx, shared, partner, Status::ABORTED_FAILED_FUSED);
         }
     }
 

@@ -139,6 +139,10 @@ impl Connection {
         let qid = self.qid;
         let Some(r) = self.requests.get(slot) else { return };
         let sqe = r.sqe;
+        if sqe.fuse() != Fuse::NORMAL {
+            self.part(cx, shared, slot);
+        }
+        let Some(r) = self.requests.get(slot) else { return };
         if let Some(io) = r.io.take() {
             cx.put_io(io);
         }
@@ -248,10 +252,6 @@ impl Connection {
     /// One half has its data. When both have, they run as one request.
     fn execute_fused(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
         let Some(r) = self.requests.get(slot) else { return };
-        // A half that was given up while its data was on its way is its own partner.
-        if r.partner == Some(slot) {
-            return self.fail(cx, shared, slot, Status::ABORTED_MISSING_FUSED);
-        }
         r.step = Step::Paired;
         let is_first = r.sqe.fuse() == Fuse::FIRST;
         let Some(partner) = r.partner else { return };
@@ -277,6 +277,10 @@ impl Connection {
     }
 
     fn fused_done(&mut self, cx: &mut Cx, shared: &mut Shared, pair: (u16, u16), status: Ended) {
+        // Each is answered by itself: neither takes the other along.
+        if let Some(r) = self.requests.get(pair.0) {
+            r.partner = None;
+        }
         self.finish_with(cx, shared, pair.0, nvme(status));
         let second = if status.is_ok() { Status::SUCCESS } else { Status::ABORTED_FAILED_FUSED };
         self.finish_with(cx, shared, pair.1, second);

@@ -42,8 +42,6 @@ pub(super) struct Receiving {
     pub(super) readable: bool,
     /// Something is missing to go on: boxes, buffers, or room to send.
     blocked: bool,
-    /// Data digests that were wrong in a command's data: it fails when it is complete.
-    spoiled: Vec<u16>,
 }
 
 /// What became of a PDU.
@@ -216,8 +214,9 @@ impl Connection {
         };
         self.rx.payload = None;
         if let Some(slot) = done.slot {
-            if !right {
-                self.rx.spoiled.push(slot);
+            if !right && let Some(r) = self.requests.get(slot) {
+                // It may be sent again: nothing is done with it.
+                r.doomed = Some(Status::TRANSIENT_TRANSPORT_ERROR);
             }
             if done.last {
                 self.data_complete(cx, shared, slot);
@@ -228,13 +227,10 @@ impl Connection {
 
     /// The data of a command is there.
     fn data_complete(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
-        let spoiled = self.rx.spoiled.len();
-        self.rx.spoiled.retain(|s| *s != slot);
-        if self.rx.spoiled.len() < spoiled {
-            // It may be sent again: nothing was done with it.
-            return self.fail(cx, shared, slot, Status::TRANSIENT_TRANSPORT_ERROR);
+        match self.requests.get(slot).and_then(|r| r.doomed) {
+            Some(status) => self.fail(cx, shared, slot, status),
+            None => self.execute(cx, shared, slot),
         }
-        self.execute(cx, shared, slot);
     }
 
     fn pdu(&mut self, cx: &mut Cx, shared: &mut Shared, frame: &Frame<'_>) -> Taken {

@@ -4,7 +4,7 @@ use crate::io::Plan;
 use crate::target::Where;
 use doorbell_block::{Io, IoId};
 use doorbell_mem::SgList;
-use doorbell_wire_nvme::Sqe;
+use doorbell_wire_nvme::{Sqe, Status};
 use doorbell_wire_nvme_tcp::H2cTransfer;
 
 /// How far a command is.
@@ -49,6 +49,8 @@ pub(super) struct Request {
     pub(super) transfer: Option<H2cTransfer>,
     /// The other half of a fused pair.
     pub(super) partner: Option<u16>,
+    /// It fails with this once its data, which is on its way, has come.
+    pub(super) doomed: Option<Status>,
     /// An Abort command that waits for its end: the admin connection and the slot there.
     pub(super) aborter: Option<(Where, u16)>,
 }
@@ -68,6 +70,7 @@ impl Request {
             queue: 0,
             transfer: None,
             partner: None,
+            doomed: None,
             aborter: None,
         }
     }
@@ -106,7 +109,7 @@ impl Requests {
         r.sqe = *sqe;
         r.step = Step::Held;
         r.plan = Plan::NOTHING;
-        (r.partner, r.aborter, r.transfer, r.id) = (None, None, None, None);
+        (r.partner, r.doomed, r.aborter, r.transfer, r.id) = (None, None, None, None, None);
         (r.len, r.next, r.copied) = (0, 0, 0);
         Some(slot)
     }
