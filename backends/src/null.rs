@@ -101,7 +101,11 @@ impl BlockQueue for Queue {
 
     #[inline]
     fn poll(&mut self, _cx: &mut Cx, done: &mut Done) {
-        done.append(&mut self.taken);
+        if done.is_empty() && done.capacity() >= self.taken.capacity() {
+            std::mem::swap(done, &mut self.taken);
+        } else {
+            done.append(&mut self.taken);
+        }
     }
 }
 

@@ -63,6 +63,9 @@ pub(crate) struct Tokens {
     slots: Vec<Slot>,
     free: Vec<u32>,
     ready: Vec<Token>,
+    /// Who runs in this turn, and how far that has come.
+    running: Vec<Token>,
+    next: usize,
 }
 
 impl Tokens {
@@ -70,6 +73,7 @@ impl Tokens {
         let slot = self.free.pop().unwrap_or_else(|| {
             self.slots.push(Slot::default());
             self.ready.reserve(self.slots.len());
+            self.running.reserve(self.slots.len());
             self.slots.len() as u32 - 1
         });
         let s = &mut self.slots[slot as usize];
@@ -117,11 +121,21 @@ impl Tokens {
         self.of(t).map(|s| std::mem::take(&mut s.events)).unwrap_or_default()
     }
 
-    /// Moves the ready tokens to `into` (emptied), in the order in which they were woken.
+    /// Those who are ready now are to run, in the order in which they were woken; who is woken from now on is ready for the next time.
     #[inline]
-    pub(crate) fn take_ready(&mut self, into: &mut Vec<Token>) {
-        into.clear();
-        std::mem::swap(&mut self.ready, into);
+    pub(crate) fn take_ready(&mut self) -> &mut [Token] {
+        self.running.clear();
+        self.next = 0;
+        std::mem::swap(&mut self.ready, &mut self.running);
+        &mut self.running
+    }
+
+    /// The next of those who are to run.
+    #[inline]
+    pub(crate) fn next(&mut self) -> Option<Token> {
+        let token = *self.running.get(self.next)?;
+        self.next += 1;
+        Some(token)
     }
 
     /// Clears the flag and says whose it is; `None` when it was given back meanwhile.

@@ -79,7 +79,6 @@ pub struct Reactor<C, O> {
     consumers: Vec<Option<Box<dyn Consumer>>>,
     sources: Vec<Rc<RefCell<dyn Source>>>,
     executor: Executor,
-    ready: Vec<Token>,
     load: Arc<Load>,
     count: LoadSnapshot,
     last: Ticks,
@@ -123,7 +122,6 @@ impl<C: Clock, O: Order> Reactor<C, O> {
             consumers: Vec::new(),
             sources: Vec::new(),
             executor,
-            ready: Vec::with_capacity(1024),
             load: Arc::default(),
             count: LoadSnapshot::default(),
             last: now,
@@ -248,10 +246,8 @@ impl<C: Clock, O: Order> Reactor<C, O> {
         if !self.cx.any_ready() {
             return false;
         }
-        let mut ready = std::mem::take(&mut self.ready);
-        self.cx.take_ready(&mut ready);
-        self.order.arrange(&mut ready);
-        for &token in &ready {
+        self.order.arrange(self.cx.take_ready());
+        while let Some(token) = self.cx.next_ready() {
             if let Turn::Run(ConsumerId(n)) = self.cx.begin_run(token) {
                 if let Some(Some(consumer)) = self.consumers.get_mut(n as usize) {
                     consumer.run(&mut self.cx, token);
@@ -259,7 +255,6 @@ impl<C: Clock, O: Order> Reactor<C, O> {
                 self.cx.end_run();
             }
         }
-        self.ready = ready;
         true
     }
 

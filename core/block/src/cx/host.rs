@@ -158,10 +158,16 @@ impl Cx {
         self.post.has_parked() || self.post.local() > 0
     }
 
-    /// Moves the ready tokens to `into`.
+    /// Those who are ready are to run now: in this order, unless it is changed.
     #[inline]
-    pub fn take_ready(&mut self, into: &mut Vec<Token>) {
-        self.tokens.take_ready(into);
+    pub fn take_ready(&mut self) -> &mut [Token] {
+        self.tokens.take_ready()
+    }
+
+    /// The next of those who are to run now.
+    #[inline]
+    pub fn next_ready(&mut self) -> Option<Token> {
+        self.tokens.next()
     }
 
     /// Is any token ready?

@@ -13,8 +13,7 @@ fn a_wake_is_idempotent_and_a_freed_token_wakes_nobody() {
     cx.wake(a);
     cx.wake(b);
     cx.wake(a);
-    let mut ready = vec![];
-    cx.take_ready(&mut ready);
+    let ready = cx.take_ready().to_vec();
     assert_eq!(ready, [a, b]);
     assert!(matches!(cx.begin_run(a), Turn::Run(ConsumerId(1))));
     cx.wake(a); // during its own run: runs again
@@ -23,7 +22,7 @@ fn a_wake_is_idempotent_and_a_freed_token_wakes_nobody() {
     assert!(matches!(cx.begin_run(b), Turn::Nothing));
     let c = cx.token(ConsumerId(3)); // the same slot, another generation
     cx.wake(b);
-    cx.take_ready(&mut ready);
+    let ready = cx.take_ready().to_vec();
     assert_eq!(ready, [a]);
     assert_ne!(b, c);
 }
@@ -39,8 +38,7 @@ fn timers_fire_in_order_and_the_earliest_of_a_token_stands() {
     assert_eq!(cx.next_timer(), Some(Ticks(20)));
     cx.begin_turn(Ticks(40));
     assert!(cx.fire_timers());
-    let mut ready = vec![];
-    cx.take_ready(&mut ready);
+    let ready = cx.take_ready().to_vec();
     assert_eq!(ready, [b, a]);
     for t in ready {
         cx.begin_run(t);
@@ -62,8 +60,7 @@ fn who_waits_is_served_in_turn_and_nobody_overtakes() {
     held.into_iter().for_each(|io| cx.put_io(io));
     assert!(cx.take_io().is_none(), "whoever did not wait must not overtake");
     cx.end_turn();
-    let mut ready = vec![];
-    cx.take_ready(&mut ready);
+    let ready = cx.take_ready().to_vec();
     assert_eq!(ready, [a, b]);
     cx.begin_run(a);
     let first: Vec<_> = std::iter::from_fn(|| cx.take_io()).collect();
@@ -82,9 +79,7 @@ fn who_waits_is_served_in_turn_and_nobody_overtakes() {
 
 fn ready(cx: &mut Cx) -> Vec<Token> {
     cx.end_turn();
-    let mut ready = vec![];
-    cx.take_ready(&mut ready);
-    ready
+    cx.take_ready().to_vec()
 }
 
 #[test]

@@ -218,14 +218,13 @@ impl World {
     }
 
     fn turn(&mut self) -> bool {
-        let mut ready = Vec::new();
         self.cx.begin_turn(Ticks(self.now));
         self.cx.move_mail();
         self.cx.fire_timers();
-        self.cx.take_ready(&mut ready);
-        for token in &ready {
-            if let Turn::Run(_) = self.cx.begin_run(*token) {
-                self.group.run(&mut self.cx, *token);
+        let ready = self.cx.take_ready().to_vec();
+        for &token in &ready {
+            if let Turn::Run(_) = self.cx.begin_run(token) {
+                self.group.run(&mut self.cx, token);
                 self.cx.end_run();
             }
         }

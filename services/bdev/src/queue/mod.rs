@@ -125,6 +125,9 @@ fn count(entry: &Entry, histogram: Option<&Histogram>, shift: u8, now: u64, boxe
     if let Some(h) = histogram {
         boxes.iter().for_each(|io| h.record(now.saturating_sub(io.top())));
     }
+    if let [one] = boxes {
+        return entry.stats.add_one(one.op, one.status, u64::from(one.blocks) << shift, now.wrapping_sub(one.pop()));
+    }
     let Some(first) = boxes.first() else { return };
     // What finishes in one turn is mostly alike: a run of one operation is summed up and filed once.
     let (mut op, mut blocks, mut run) = (first.op, 0, OpStat::default());

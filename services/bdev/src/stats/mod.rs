@@ -145,11 +145,30 @@ impl QueueStats {
         }
     }
 
+    /// Counts a request by itself.
+    #[inline]
+    pub(crate) fn add_one(&self, op: Op, status: Status, bytes: u64, ns: u64) {
+        if !status.is_ok() {
+            return self.add_error_status(status);
+        }
+        let cell = &self.ops[op as usize];
+        add(&cell.ops, 1);
+        add(&cell.bytes, bytes);
+        add(&cell.latency, ns);
+        if ns < cell.least.load(Relaxed) {
+            cell.least.store(ns, Relaxed);
+        }
+        if ns > cell.most.load(Relaxed) {
+            cell.most.store(ns, Relaxed);
+        }
+    }
+
     #[cold]
     pub(crate) fn add_error(&self, io: &Io) {
         self.add_error_status(io.status);
     }
 
+    #[cold]
     pub(crate) fn add_error_status(&self, status: Status) {
         add(&self.errors[status as usize], 1);
     }

@@ -228,10 +228,12 @@ impl Generator {
             Stop::AfterIos(ios) => self.stop_after = ios,
         }
         self.phase = Phase::Load;
-        self.done.append(&mut self.idle);
-        for mut io in std::mem::take(&mut self.done) {
+        while let Some(mut io) = self.idle.pop() {
             self.again(&mut io, cx.now());
-            self.submit(cx, io);
+            match &mut self.queue {
+                Some(queue) => queue.submit(cx, io),
+                None => return self.idle.push(io),
+            }
         }
     }
 
@@ -277,9 +279,8 @@ impl Generator {
         if over || self.verify.is_some() {
             return self.load_with_care(cx, over);
         }
-        let mut done = std::mem::take(&mut self.done);
         let Some(queue) = &mut self.queue else { return };
-        for mut io in done.drain(..) {
+        for mut io in self.done.drain(..) {
             self.outcome.latency.record(now.0.wrapping_sub(io.tag)); // a reactor's time does not go back
             if !io.status.is_ok() {
                 count_error(&mut self.outcome, io.status);
@@ -291,7 +292,6 @@ impl Generator {
             io.tag = now.0;
             queue.submit(cx, io);
         }
-        self.done = done;
         queue.kick(cx);
     }
 
@@ -299,7 +299,8 @@ impl Generator {
     #[cold]
     fn load_with_care(&mut self, cx: &mut Cx, over: bool) {
         let now = cx.now();
-        for mut io in std::mem::take(&mut self.done) {
+        let mut done = std::mem::take(&mut self.done);
+        for mut io in done.drain(..) {
             self.outcome.latency.record(now.since(Ticks(io.tag)));
             self.judge(&io);
             if over {
@@ -309,6 +310,7 @@ impl Generator {
                 self.submit(cx, io);
             }
         }
+        self.done = done;
         match &mut self.queue {
             Some(queue) if !over => queue.kick(cx),
             _ => self.finish(cx),
