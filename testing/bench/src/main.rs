@@ -4,10 +4,18 @@
 //! benchmark is a module with its options and a `BENCH`, and a line in [`ALL`].
 #![forbid(unsafe_code)]
 
+mod admin;
 mod bench;
+mod command;
+mod figures;
+mod files;
+mod idle;
 mod instructions;
 mod nvme_tcp;
 mod path;
+mod procfs;
+mod start;
+mod target;
 
 use bench::Bench;
 use clap::Command;
@@ -21,6 +29,9 @@ static ALLOCATOR: doorbell_sys::alloc_count::Counting = doorbell_sys::alloc_coun
 const ALL: &[Bench] = &[
     path::BENCH,
     nvme_tcp::BENCH,
+    files::BENCH,
+    idle::BENCH,
+    start::BENCH,
 ];
 
 fn main() -> ExitCode {
