@@ -5,49 +5,22 @@
 
 use crate::file::{FileDevice, FileError, FileOptions, Flight, Nowait};
 use crate::host::{Brings, Fresh, Host, Known};
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
 use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_sys::aio::AioRing;
 use doorbell_sys::helper::Helpers;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
 
-/// An aio device.
-pub struct Aio(FileDevice<AioRing<Flight>>);
+crate::file::backend! {
+    /// An aio device.
+    Aio(AioRing<Flight>)
+}
 
 impl Aio {
     /// Opens and holds a file or block device. May block: not for reactors.
     pub fn open(options: &FileOptions, helpers: &Helpers) -> Result<Aio, FileError> {
         FileDevice::open(options, helpers, ()).map(Aio)
-    }
-
-    /// Which file.
-    pub fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Whether the page cache is bypassed.
-    pub fn is_direct(&self) -> bool {
-        self.0.is_direct()
-    }
-
-    /// Looks at the file's size again. True if it has changed.
-    pub fn rescan(&self) -> io::Result<bool> {
-        self.0.rescan()
-    }
-}
-
-impl BlockDevice for Aio {
-    fn info(&self) -> Arc<DeviceInfo> {
-        self.0.info()
-    }
-
-    fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
-        self.0.open(cx, who, depth)
     }
 }
 
@@ -96,7 +69,7 @@ async fn create(host: &Host, known: &Known<Aio>, mut params: Create) -> Result<S
         ..FileOptions::new(&params.filename)
     };
     let opened = host.blocking(move |helpers| Aio::open(&options, helpers)).await?;
-    let device = Arc::new(opened.map_err(|error| RpcError::errno(error.errno()).because(error))?);
+    let device = opened.map_err(|error| RpcError::errno(error.errno()).because(error))?;
     let overridden = params.block_size.is_some();
     let specific = serde_json::json!({ "aio": {
         "filename": params.filename,
@@ -109,7 +82,6 @@ async fn create(host: &Host, known: &Known<Aio>, mut params: Create) -> Result<S
     params.uuid = Some(uuid);
     let fresh =
         Fresh { name: &params.name, uuid, product: "AIO disk", module: MODULE, driver_specific: specific, method: "bdev_aio_create" };
-    host.register(fresh, device.clone(), &params)?;
-    known.add(&params.name, &device);
+    host.register_known(known, fresh, device, &params)?;
     Ok(params.name)
 }

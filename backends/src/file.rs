@@ -22,3 +22,44 @@ pub(crate) use device::FileDevice;
 pub use device::{FileError, FileOptions, Nowait};
 pub(crate) use engine::{Engine, Uring as UringEngine, UringChoice};
 pub(crate) use flight::Flight;
+
+/// The public type of a back end over a file, which adds how it is opened.
+macro_rules! backend {
+    ($(#[$doc:meta])* $name:ident($engine:ty)) => {
+        $(#[$doc])*
+        pub struct $name(crate::file::FileDevice<$engine>);
+
+        impl $name {
+            /// Which file.
+            pub fn path(&self) -> &std::path::Path {
+                self.0.path()
+            }
+
+            /// Whether the page cache is bypassed.
+            pub fn is_direct(&self) -> bool {
+                self.0.is_direct()
+            }
+
+            /// Looks at the file's size again. True if it has changed.
+            pub fn rescan(&self) -> std::io::Result<bool> {
+                self.0.rescan()
+            }
+        }
+
+        impl doorbell_block::BlockDevice for $name {
+            fn info(&self) -> std::sync::Arc<doorbell_block::DeviceInfo> {
+                self.0.info()
+            }
+
+            fn open(
+                &self,
+                cx: &mut doorbell_block::Cx,
+                who: doorbell_block::Token,
+                depth: u32,
+            ) -> Result<Box<dyn doorbell_block::BlockQueue>, doorbell_block::OpenError> {
+                self.0.open(cx, who, depth)
+            }
+        }
+    };
+}
+pub(crate) use backend;

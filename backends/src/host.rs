@@ -123,6 +123,20 @@ impl Host {
         }
     }
 
+    /// Registers a device that its module will look for by its own type.
+    pub(crate) fn register_known<T: BlockDevice + 'static>(
+        &self,
+        known: &Known<T>,
+        fresh: Fresh<'_>,
+        device: T,
+        params: &impl Params,
+    ) -> Result<(), RpcError> {
+        let (name, device) = (fresh.name, Arc::new(device));
+        self.register(fresh, device.clone(), params)?;
+        known.add(name, &device);
+        Ok(())
+    }
+
     /// A device of this module's.
     pub(crate) fn own(&self, name: &str, module: &str) -> Result<Arc<Bdev>, RpcError> {
         let found =

@@ -5,12 +5,8 @@
 
 use crate::file::{FileDevice, FileError, FileOptions, UringChoice, UringEngine};
 use crate::host::{Brings, Fresh, Host, Known};
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
 use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_sys::helper::Helpers;
-use std::io;
-use std::path::Path;
-use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
@@ -26,39 +22,16 @@ pub enum Completions {
     Polled,
 }
 
-/// A uring device.
-pub struct Uring(FileDevice<UringEngine>);
+crate::file::backend! {
+    /// A uring device.
+    Uring(UringEngine)
+}
 
 impl Uring {
     /// Opens and holds a file or block device. May block: not for reactors.
     pub fn open(options: &FileOptions, completions: Completions, helpers: &Helpers) -> Result<Uring, FileError> {
         let choice = UringChoice { iopoll: completions == Completions::Polled };
         FileDevice::open(options, helpers, choice).map(Uring)
-    }
-
-    /// Which file.
-    pub fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// Whether the page cache is bypassed.
-    pub fn is_direct(&self) -> bool {
-        self.0.is_direct()
-    }
-
-    /// Looks at the file's size again. True if it has changed.
-    pub fn rescan(&self) -> io::Result<bool> {
-        self.0.rescan()
-    }
-}
-
-impl BlockDevice for Uring {
-    fn info(&self) -> Arc<DeviceInfo> {
-        self.0.info()
-    }
-
-    fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
-        self.0.open(cx, who, depth)
     }
 }
 
@@ -95,13 +68,12 @@ async fn create(host: &Host, known: &Known<Uring>, mut params: Create) -> Result
     host.check_free(&params.name)?;
     let options = FileOptions { block_bytes: params.block_size.filter(|bytes| *bytes != 0), ..FileOptions::new(&params.filename) };
     let opened = host.blocking(move |helpers| Uring::open(&options, Completions::Interrupts, helpers)).await?;
-    let device = Arc::new(opened.map_err(|error| RpcError::errno(error.errno()).because(error))?);
+    let device = opened.map_err(|error| RpcError::errno(error.errno()).because(error))?;
     let specific = serde_json::json!({ "uring": { "filename": params.filename }});
     let uuid = host.uuid(params.uuid);
     params.uuid = Some(uuid);
     let fresh =
         Fresh { name: &params.name, uuid, product: "URING bdev", module: MODULE, driver_specific: specific, method: "bdev_uring_create" };
-    host.register(fresh, device.clone(), &params)?;
-    known.add(&params.name, &device);
+    host.register_known(known, fresh, device, &params)?;
     Ok(params.name)
 }

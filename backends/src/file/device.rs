@@ -129,6 +129,8 @@ pub(super) struct Medium {
     /// Discarded ranges read zeroes.
     pub(super) zeroes: bool,
     pub(super) nowait: Nowait,
+    /// Nothing waits for a device: no transfer need ask the kernel not to block.
+    pub(super) in_memory: bool,
 }
 
 /// A file or block device behind a kernel ring of kind `E`.
@@ -169,6 +171,7 @@ impl<E: Engine> FileDevice<E> {
             needs_sync: geometry.needs_sync,
             zeroes: geometry.discard_zeroes,
             nowait: options.nowait,
+            in_memory: geometry.in_memory,
         };
         Ok(FileDevice { id: DeviceId::new(), target: Arc::new(target), medium: Arc::new(medium), choice, path })
     }

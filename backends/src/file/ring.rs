@@ -225,7 +225,7 @@ impl<E: Engine> Ring<E> {
     fn choose(&mut self, flight: &mut Flight) {
         flight.dsync = flight.is_write() && flight.fua() && self.medium.needs_sync && !self.no_dsync && self.ring.longest().is_none();
         flight.nowait = false;
-        if E::MAY_BLOCK && !flight.slow {
+        if E::MAY_BLOCK && !self.medium.in_memory && !flight.slow {
             let learnt = if flight.is_write() { &mut self.learnt_write } else { &mut self.learnt_read };
             let ask = !self.no_nowait && (self.medium.nowait == Nowait::Always || learnt.ask());
             (flight.nowait, flight.slow) = (ask, !ask);

@@ -12,6 +12,7 @@ use std::process::Command;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// A back end over files.
 pub(crate) trait Backend: BlockDevice + Sized + 'static {
@@ -326,6 +327,28 @@ pub(crate) fn a_full_file_system<B: Backend>() {
     });
 }
 
+/// On a file system in memory nothing waits for a device, so no helper thread is asked: not even for a hole.
+pub(crate) fn memory_needs_no_helper<B: Backend>() {
+    let dir = TempDir::new();
+    let Some(small) = Small::new(&dir, 4 * MIB) else { return };
+    let options = sized(small.0.join("a"), MIB, 4096, Direct::Prefer);
+    on_reactors(1, |local| async move {
+        let helpers = Helpers::new(1).unwrap();
+        let device = Arc::new(B::make(&options, &helpers).unwrap());
+        let (go, stuck) = std::sync::mpsc::channel::<()>();
+        let hold = move || {
+            let _ = stuck.recv_timeout(Duration::from_secs(30));
+        };
+        assert!(helpers.call(Box::new(hold)).is_ok());
+        let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+        let buffer = local.with(|cx| cx.buffer(8192).unwrap()).await;
+        for (op, lba) in [(Op::Read, 0), (Op::Write, 5), (Op::Read, 5), (Op::Write, 6)] {
+            assert_eq!(transfer(&queue, op, Flags::NONE, lba, 2, vec![buffer.clone()]).await, Status::Ok);
+        }
+        assert!(go.send(()).is_ok(), "the only helper was held until all was done");
+    });
+}
+
 pub(crate) fn it_is_held<B: Backend>() {
     let dir = TempDir::new();
     let helpers = Helpers::new(1).unwrap();
@@ -342,6 +365,27 @@ pub(crate) fn it_is_held<B: Backend>() {
         let [reader, _] = both;
         refusals(&local, Arc::new(reader)).await;
     });
+}
+
+/// Whoever has closed queue and device can have the file again at once, also when helpers had part in it. The plain open does not wait
+/// as [`doorbell_sys::file::Target::open`] does.
+pub(crate) fn closing_lets_go<B: Backend>() {
+    let dir = TempDir::new();
+    let options = sized(dir.path("a"), MIB, 4096, Direct::Prefer);
+    let helpers = Helpers::new(2).unwrap();
+    for n in 0..20 {
+        let device = Arc::new(B::make(&options, &helpers).unwrap());
+        on_reactors(1, |local| async move {
+            let queue = AsyncQueue::open(&local, device, 4).await.unwrap();
+            let buffer = local.with(|cx| cx.buffer(4096).unwrap()).await;
+            assert_eq!(transfer(&queue, Op::Write, Flags::NONE, n, 1, vec![buffer.clone()]).await, Status::Ok);
+            assert_eq!(plain(&queue, Op::WriteZeroes, n, 1).await.0, Status::Ok);
+            assert_eq!(transfer(&queue, Op::Read, Flags::NONE, n, 1, vec![buffer]).await, Status::Ok);
+        });
+        let file = File::options().read(true).write(true).open(&options.path).unwrap();
+        let lock = rustix::fs::fcntl_lock(&file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
+        assert!(lock.is_ok(), "time {n}: {lock:?}");
+    }
 }
 
 pub(crate) fn what_cannot_be_served<B: Backend>() {
@@ -475,16 +519,20 @@ pub(crate) fn allocates_nothing<B: Backend>() {
     assert_eq!(doorbell_sys::alloc_count::allocations() - before, 0);
 }
 
-/// The tests of a back end.
+/// The tests of a back end, given how it is opened.
 macro_rules! suite {
-    ($backend:ty: $($name:ident)*) => {$(
-        #[test]
-        fn $name() {
-            crate::file::tests::$name::<$backend>();
+    ($backend:ty, $open:expr) => {
+        impl crate::file::tests::Backend for $backend {
+            fn make(options: &FileOptions, helpers: &Helpers) -> Result<$backend, FileError> {
+                $open(options, helpers)
+            }
+
+            fn look_again(&self) -> bool {
+                self.rescan().unwrap()
+            }
         }
-    )*};
-    ($backend:ty) => {
-        crate::file::tests::suite! { $backend:
+
+        crate::file::tests::suite! { each $backend:
             holds_what_was_written
             reactors_share_it
             misaligned_payload_is_right
@@ -492,12 +540,20 @@ macro_rules! suite {
             a_file_that_shrinks
             a_file_that_shrinks_under_load
             a_full_file_system
+            memory_needs_no_helper
             it_is_held
+            closing_lets_go
             what_cannot_be_served
             a_block_device
             durability_reaches_the_device
             allocates_nothing
         }
     };
+    (each $backend:ty: $($name:ident)*) => {$(
+        #[test]
+        fn $name() {
+            crate::file::tests::$name::<$backend>();
+        }
+    )*};
 }
 pub(crate) use suite;

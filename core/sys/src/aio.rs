@@ -20,13 +20,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doorbell_mem::{Carrier, InFlight, IoVec, QueueKey};
+use doorbell_mem::Carrier;
 use rustix::{
     event::{EventfdFlags, eventfd},
     io::Errno,
 };
 
-use crate::file::{Armed, FileId, FileOp, Files, Handle, OpKind, rw_flags};
+use crate::file::{Armed, FileId, FileOp, Files, Handle, OpKind, Requests, rw_flags};
 use kernel::{Context, Event, Iocb};
 
 /// Why there is no ring.
@@ -50,8 +50,6 @@ pub enum AioError {
 
 struct Slot {
     iocb: Iocb,
-    /// Several segments: their addresses, which the kernel copies at submission. Its capacity is kept.
-    vectors: Vec<IoVec>,
     /// Submitted without a notice.
     silent: bool,
 }
@@ -59,19 +57,19 @@ struct Slot {
 /// A queue of requests to Linux AIO, for one thread.
 pub struct AioRing<T: Carrier> {
     context: Context,
-    key: QueueKey,
-    table: InFlight<T>,
+    /// The kernel copies lists of addresses at submission.
+    requests: Requests<T>,
     slots: Box<[Slot]>,
     /// Pushed and not yet taken by the kernel, in order.
     queue: VecDeque<u16>,
     /// Reused: what `io_submit` takes.
     batch: Vec<*mut Iocb>,
-    /// Refused by the kernel at submission, to be handed back by `reap`.
-    refused: VecDeque<(u16, Errno)>,
     files: Files,
     notice: OwnedFd,
     /// Requests in the kernel that will not write to `notice`.
     silent: u32,
+    /// Writes to `notice` that were or will be made, of requests that are back, less those that were read.
+    owed: u64,
     /// Requests pushed since somebody last tried to sleep.
     since_arm: u32,
 }
@@ -95,18 +93,16 @@ impl<T: Carrier> AioRing<T> {
             error => AioError::Os(error.into()),
         })?;
         let notice = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
-        let key = QueueKey::new();
         Ok(AioRing {
             context,
-            table: InFlight::new(&key, depth),
-            key,
-            slots: (0..depth).map(|_| Slot { iocb: Iocb::default(), vectors: Vec::new(), silent: false }).collect(),
+            requests: Requests::new(depth),
+            slots: (0..depth).map(|_| Slot { iocb: Iocb::default(), silent: false }).collect(),
             queue: VecDeque::with_capacity(depth.into()),
             batch: Vec::with_capacity(depth.into()),
-            refused: VecDeque::with_capacity(depth.into()),
             files: Files::default(),
             notice,
             silent: 0,
+            owed: 0,
             since_arm: BUSY_AFTER,
         })
     }
@@ -120,7 +116,7 @@ impl<T: Carrier> AioRing<T> {
     pub fn remove_file(&mut self, id: FileId) {
         self.files.remove(id);
         if self.queue.is_empty() {
-            self.files.submitted(|_| {});
+            self.files.submitted();
         }
     }
 
@@ -134,29 +130,28 @@ impl<T: Carrier> AioRing<T> {
     /// # Panics
     /// If the operation names more bytes than the request has.
     #[inline]
-    pub fn push(&mut self, mut item: T, file: FileId, op: &FileOp) -> Result<(), T> {
-        let (sg_offset, len) = op.range_of(item.sg_mut());
-        let cid = self.table.insert(item)?;
+    pub fn push(&mut self, item: T, file: FileId, op: &FileOp) -> Result<(), T> {
+        let (cid, vectors) = self.requests.insert(item, op)?;
         self.since_arm = self.since_arm.saturating_add(1);
-        if !Self::supports(op.kind) {
-            self.refused.push_back((cid.0, Errno::OPNOTSUPP));
-            return Ok(());
-        }
-        let (Some(slot), Some(sg)) = (self.slots.get_mut(usize::from(cid.0)), self.table.segments(cid)) else { return Ok(()) };
-        slot.vectors.clear();
-        sg.iovecs(sg_offset, len, &mut slot.vectors);
+        let slot = match self.slots.get_mut(usize::from(cid)) {
+            Some(slot) if Self::supports(op.kind) => slot,
+            _ => {
+                self.requests.refuse(cid, Errno::OPNOTSUPP);
+                return Ok(());
+            }
+        };
         slot.silent = self.since_arm > BUSY_AFTER;
-        let mut iocb = Iocb::new(cid.0.into(), self.files.raw(file).0, op.offset, rw_flags(op));
+        let mut iocb = Iocb::new(cid.into(), self.files.raw(file).0, op.offset, rw_flags(op));
         match op.kind {
-            OpKind::Read => iocb.read(&slot.vectors),
-            OpKind::Write => iocb.write(&slot.vectors),
+            OpKind::Read => iocb.read(vectors),
+            OpKind::Write => iocb.write(vectors),
             _ => iocb.fdatasync(),
         }
         if !slot.silent {
             iocb.notify(self.notice.as_raw_fd());
         }
         slot.iocb = iocb;
-        self.queue.push_back(cid.0);
+        self.queue.push_back(cid);
         Ok(())
     }
 
@@ -195,12 +190,14 @@ impl<T: Carrier> AioRing<T> {
                 // The first one is bad.
                 Err(error) => {
                     done += 1;
-                    self.refused.extend(self.queue.pop_front().map(|cid| (cid, error)));
+                    if let Some(cid) = self.queue.pop_front() {
+                        self.requests.refuse(cid, error);
+                    }
                 }
             }
         }
         if self.queue.is_empty() {
-            self.files.submitted(|_| {});
+            self.files.submitted();
         }
         taken
     }
@@ -208,17 +205,7 @@ impl<T: Carrier> AioRing<T> {
     /// Hands back up to `budget` completed requests with the bytes moved or the error. Answers how many.
     #[inline]
     pub fn reap(&mut self, budget: u32, each: &mut impl FnMut(T, Result<u32, Errno>)) -> u32 {
-        let mut count = 0;
-        while count < budget
-            && let Some((cid, error)) = self.refused.pop_front()
-        {
-            // SAFETY: the kernel never took this one.
-            let witness = unsafe { self.key.completion(cid) };
-            if let Some(item) = self.table.finish(&witness) {
-                count += 1;
-                each(item, Err(error));
-            }
-        }
+        let mut count = self.requests.take_refused(budget, each);
         while count < budget
             && let Some(event) = self.context.next()
         {
@@ -234,31 +221,33 @@ impl<T: Carrier> AioRing<T> {
         // The number is ours: the kernel gives back what `push` put there.
         let Ok(cid) = u16::try_from(event.data) else { return false };
         // SAFETY: the kernel's completion of this request; a direct transfer has ended, and the addresses were copied at submission.
-        let witness = unsafe { self.key.completion(cid) };
-        let Some(item) = self.table.finish(&witness) else { return false };
-        self.silent -= u32::from(self.slots.get(usize::from(cid)).is_some_and(|slot| slot.silent)).min(self.silent);
+        let Some(item) = (unsafe { self.requests.finish(cid) }) else { return false };
+        match self.slots.get(usize::from(cid)) {
+            Some(slot) if slot.silent => self.silent = self.silent.saturating_sub(1),
+            _ => self.owed += 1,
+        }
         each(item, event.result());
         true
     }
 
     /// How many requests are in flight, queued ones included.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.requests.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.requests.is_empty()
     }
 
     /// Whether `push` would take one.
     pub fn has_room(&self) -> bool {
-        self.table.has_room()
+        self.requests.has_room()
     }
 
     /// Completions that named nothing in flight: anything but zero is a bug.
     pub fn strays(&self) -> u64 {
-        self.table.strays()
+        self.requests.strays()
     }
 
     /// Readable once something has completed after `arm`.
@@ -270,8 +259,8 @@ impl<T: Carrier> AioRing<T> {
     pub fn arm(&mut self) -> Armed {
         self.since_arm = 0;
         self.drain();
-        // The kernel publishes a completion before it writes the notice: one whose notice was just drained is seen here.
-        let look = self.silent > 0 || !self.queue.is_empty() || !self.refused.is_empty() || self.context.has_next();
+        // What has completed and is not back yet is seen here, its notice written or not.
+        let look = self.silent > 0 || !self.queue.is_empty() || self.requests.refused() > 0 || self.context.has_next();
         if look { Armed::Ready } else { Armed::Armed }
     }
 
@@ -280,8 +269,13 @@ impl<T: Carrier> AioRing<T> {
         self.drain();
     }
 
-    fn drain(&self) {
-        let _ = rustix::io::read(&self.notice, &mut [0; 8]);
+    /// Reads the notices of what is back. One may yet have to be written: it ends a sleep too early, and is read the next time.
+    fn drain(&mut self) {
+        if self.owed > 0 {
+            let mut count = [0; 8];
+            let read = rustix::io::read(&self.notice, &mut count).is_ok();
+            self.owed = self.owed.saturating_sub(if read { u64::from_ne_bytes(count) } else { 0 });
+        }
     }
 }
 
@@ -290,7 +284,7 @@ impl<T: Carrier> Drop for AioRing<T> {
     /// kernel's context with it.
     fn drop(&mut self) {
         let deadline = Instant::now() + DROP_WAIT;
-        let mut in_kernel = self.table.len() - self.queue.len() - self.refused.len();
+        let mut in_kernel = self.requests.len() - self.queue.len() - self.requests.refused();
         while in_kernel > 0 && self.context.next().is_some() {
             in_kernel -= 1;
         }
@@ -302,13 +296,12 @@ impl<T: Carrier> Drop for AioRing<T> {
             }
         }
         // SAFETY: every request that the kernel took has been waited for; the others never reached it.
-        let quiet = unsafe { self.key.quiesced(self.table.epoch()) };
-        drop(self.table.reclaim(&quiet));
+        unsafe { self.requests.drop_all() };
     }
 }
 
 impl<T: Carrier> std::fmt::Debug for AioRing<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("AioRing").field("in_flight", &self.table.len()).field("queued", &self.queue.len()).finish_non_exhaustive()
+        f.debug_struct("AioRing").field("in_flight", &self.requests.len()).field("queued", &self.queue.len()).finish_non_exhaustive()
     }
 }

@@ -10,6 +10,7 @@ mod geometry;
 mod holders;
 mod open;
 mod ops;
+mod requests;
 mod table;
 #[cfg(all(test, not(loom)))]
 pub(crate) mod testkit;
@@ -27,6 +28,7 @@ pub use holders::{Holder, Holders};
 pub use open::{Access, Direct, OpenError, OpenOptions};
 pub use ops::{FileOp, OpKind};
 pub(crate) use ops::{perform, rw_flags};
+pub(crate) use requests::Requests;
 pub use table::FileId;
 pub(crate) use table::Files;
 

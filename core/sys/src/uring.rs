@@ -17,7 +17,6 @@ mod setup;
 mod tests;
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd, RawFd},
     sync::{
@@ -27,7 +26,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use doorbell_mem::{Carrier, InFlight, IoVec, QueueKey, Region};
+use doorbell_mem::{Carrier, IoVec, Region};
 use io_uring::{IoUring, opcode, squeue, types};
 use rustix::{
     event::{EventfdFlags, PollFd, PollFlags, eventfd, poll},
@@ -35,7 +34,7 @@ use rustix::{
     io::Errno,
 };
 
-use crate::file::{Armed, FileId, FileOp, Files, Handle, OpKind, rw_flags};
+use crate::file::{Armed, FileId, FileOp, Files, Handle, OpKind, Requests, rw_flags};
 pub use setup::UringError;
 use setup::{Abilities, FILES, REGIONS};
 
@@ -59,21 +58,19 @@ struct Registered {
 
 /// A queue of requests to io_uring, for one thread.
 pub struct UringRing<T: Carrier> {
-    /// Before the table: the ring is closed, then what is left in flight leaks.
+    /// Before the requests: the ring is closed, then what is left in flight leaks.
     ring: IoUring,
-    key: QueueKey,
-    table: InFlight<T>,
-    /// Several segments: their addresses. Capacities are kept.
-    vectors: Box<[Vec<IoVec>]>,
-    /// Never given to the kernel, to be handed back by `reap`.
-    refused: VecDeque<(u16, Errno)>,
+    requests: Requests<T>,
     files: Files,
-    /// Which places of the file table the kernel knows.
+    /// Which places of the kernel's file table have a file. None while the kernel has no table.
     fixed: Vec<bool>,
     memory: Vec<Registered>,
     notice: OwnedFd,
     can: Abilities,
 }
+
+/// Empties a place of the file table.
+const NO_FILE: RawFd = -1;
 
 /// How long dropping a ring waits for the kernel before it leaks what is in flight.
 const DROP_WAIT: Duration = Duration::from_secs(10);
@@ -90,13 +87,9 @@ impl<T: Carrier> UringRing<T> {
         let depth = depth.min(u16::try_from(ring.params().sq_entries()).unwrap_or(u16::MAX));
         let notice = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC).map_err(io::Error::from)?;
         ring.submitter().register_eventfd(notice.as_raw_fd()).map_err(UringError::Os)?;
-        let key = QueueKey::new();
         let mut made = UringRing {
             ring,
-            table: InFlight::new(&key, depth),
-            key,
-            vectors: (0..depth).map(|_| Vec::new()).collect(),
-            refused: VecDeque::with_capacity(depth.into()),
+            requests: Requests::new(depth),
             files: Files::default(),
             fixed: vec![false; if can.fixed_files { FILES as usize } else { 0 }],
             memory: Vec::new(),
@@ -117,27 +110,56 @@ impl<T: Carrier> UringRing<T> {
     }
 
     /// Forgets a file. Requests pushed before still complete; later ones with this id fail (`EBADF`).
+    ///
+    /// When none is left and nothing is in flight, the kernel has let go of them all before this returns: whoever closes the file then
+    /// has closed it. It may wait for a worker of the kernel's, microseconds as a rule.
     pub fn remove_file(&mut self, id: FileId) {
         self.files.remove(id);
         self.kick();
         self.settle_files();
     }
 
-    /// Puts a file into the kernel's table, or takes it out (-1). Without it the file is used by number, which is slower.
+    /// Takes the file table from the kernel. Emptying its places would do for the table, but the kernel may keep the file of an emptied
+    /// place for a second (seen on Linux 6.1), and those of a closed ring until it finds the time.
+    fn take_table(&mut self) {
+        let taken = loop {
+            match self.ring.submitter().unregister_files() {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                done => break done.is_ok(),
+            }
+        };
+        if taken {
+            self.fixed.clear();
+        }
+    }
+
+    /// Puts a file into the kernel's table, which is made for the first. Without it the file is used by number, which is slower.
     fn set_fixed(&mut self, index: u32, fd: RawFd) {
+        if self.fixed.is_empty() && self.can.fixed_files && self.ring.submitter().register_files_sparse(FILES).is_ok() {
+            self.fixed.resize(FILES as usize, false);
+        }
+        self.update_fixed(index, fd);
+    }
+
+    fn update_fixed(&mut self, index: u32, fd: RawFd) {
         if let Some(fixed) = self.fixed.get_mut(index as usize) {
             *fixed = self.ring.submitter().register_files_update(index, &[fd]).is_ok() && fd >= 0;
         }
     }
 
     fn settle_files(&mut self) {
-        if self.ring.submission().is_empty() {
-            let mut freed = Vec::new();
-            self.files.submitted(|index| freed.push(index));
-            for index in freed {
-                self.set_fixed(index, -1);
-            }
+        if !self.ring.submission().is_empty() || !self.files.is_any_leaving() {
+            return;
         }
+        // Those who leave stay open until the kernel has let go: who closes last has then closed.
+        if self.files.is_any_used() || !self.requests.is_empty() {
+            for index in self.files.leaving() {
+                self.update_fixed(index, NO_FILE);
+            }
+        } else if !self.fixed.is_empty() {
+            self.take_table();
+        }
+        self.files.submitted();
     }
 
     /// Pins a region, so that transfers to and from single segments of it need no page look-ups. It stays pinned and mapped as long as
@@ -176,34 +198,26 @@ impl<T: Carrier> UringRing<T> {
     /// # Panics
     /// If the operation names more bytes than the request has.
     #[inline]
-    pub fn push(&mut self, mut item: T, file: FileId, op: &FileOp) -> Result<(), T> {
-        let (sg_offset, len) = op.range_of(item.sg_mut());
-        let cid = self.table.insert(item)?;
+    pub fn push(&mut self, item: T, file: FileId, op: &FileOp) -> Result<(), T> {
+        let is_known = self.supports(op.kind);
+        let (cid, vectors) = self.requests.insert(item, op)?;
         // Offsets beyond i64 mean "the current position" to the kernel, if anything.
-        let error = match () {
-            () if !self.supports(op.kind) => Some(Errno::OPNOTSUPP),
-            () if i64::try_from(op.offset).is_err() => Some(Errno::INVAL),
-            () => None,
-        };
-        if let Some(error) = error {
-            self.refused.push_back((cid.0, error));
+        if !is_known || i64::try_from(op.offset).is_err() {
+            self.requests.refuse(cid, if is_known { Errno::INVAL } else { Errno::OPNOTSUPP });
             return Ok(());
         }
-        let (Some(vectors), Some(sg)) = (self.vectors.get_mut(usize::from(cid.0)), self.table.segments(cid)) else { return Ok(()) };
-        vectors.clear();
-        sg.iovecs(sg_offset, len, vectors);
         let (fd, _) = self.files.raw(file);
         let fixed = fd >= 0 && self.fixed.get(file.index() as usize) == Some(&true);
         let entry = match fixed {
             true => entry(types::Fd(file.index().cast_signed()), op, vectors, &self.memory).flags(squeue::Flags::FIXED_FILE),
             false => entry(types::Fd(fd), op, vectors, &self.memory),
         };
-        // SAFETY: the segments lie in the table until the completion of this number is read, the addresses in a vector that is not
-        // touched before, registered memory as long as the ring.
-        let pushed = unsafe { self.ring.submission().push(&entry.user_data(cid.0.into())) };
+        // SAFETY: the request keeps its segments, and the list of their addresses, until the completion of this number is read;
+        // registered memory lives as long as the ring.
+        let pushed = unsafe { self.ring.submission().push(&entry.user_data(cid.into())) };
         if pushed.is_err() {
-            // Cannot be: the ring has as many entries as the table.
-            self.refused.push_back((cid.0, Errno::AGAIN));
+            // Cannot be: the ring has as many entries as there can be requests.
+            self.requests.refuse(cid, Errno::AGAIN);
         }
         Ok(())
     }
@@ -240,18 +254,8 @@ impl<T: Carrier> UringRing<T> {
     /// Hands back up to `budget` completed requests with the bytes moved or the error. Answers how many.
     #[inline]
     pub fn reap(&mut self, budget: u32, each: &mut impl FnMut(T, Result<u32, Errno>)) -> u32 {
-        let mut count = 0;
-        while count < budget
-            && let Some((cid, error)) = self.refused.pop_front()
-        {
-            // SAFETY: the kernel was never given this one.
-            let witness = unsafe { self.key.completion(cid) };
-            if let Some(item) = self.table.finish(&witness) {
-                count += 1;
-                each(item, Err(error));
-            }
-        }
-        if self.table.is_empty() {
+        let mut count = self.requests.take_refused(budget, each);
+        if self.requests.is_empty() {
             return count;
         }
         count += self.take(budget - count, each);
@@ -280,8 +284,7 @@ impl<T: Carrier> UringRing<T> {
             // The number is ours: the kernel gives back what `push` put there.
             let Ok(cid) = u16::try_from(event.user_data()) else { continue };
             // SAFETY: the kernel's completion of this request, its only one: none of our operations has several.
-            let witness = unsafe { self.key.completion(cid) };
-            if let Some(item) = self.table.finish(&witness) {
+            if let Some(item) = unsafe { self.requests.finish(cid) } {
                 count += 1;
                 let result = u32::try_from(event.result()).map_err(|_| Errno::from_raw_os_error(-event.result()));
                 each(item, result);
@@ -292,22 +295,22 @@ impl<T: Carrier> UringRing<T> {
 
     /// How many requests are in flight, queued ones included.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.requests.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.requests.is_empty()
     }
 
     /// Whether `push` would take one.
     pub fn has_room(&self) -> bool {
-        self.table.has_room()
+        self.requests.has_room()
     }
 
     /// Completions that named nothing in flight: anything but zero is a bug.
     pub fn strays(&self) -> u64 {
-        self.table.strays()
+        self.requests.strays()
     }
 
     /// Readable once something has completed after `arm`.
@@ -320,16 +323,18 @@ impl<T: Carrier> UringRing<T> {
         if self.can.deferred {
             self.ring.completion().enable_eventfd();
             fence(Ordering::SeqCst);
+        } else {
+            self.drain();
         }
-        self.drain();
-        if self.table.is_empty() {
+        if self.requests.is_empty() {
             return Armed::Armed;
         }
         if self.can.deferred {
             // Takes in what was completed before the notice was on.
             let _ = self.enter(0, self.can.asked());
         }
-        let look = self.can.iopoll || !self.refused.is_empty() || !self.ring.submission().is_empty() || !self.ring.completion().is_empty();
+        let look =
+            self.can.iopoll || self.requests.refused() > 0 || !self.ring.submission().is_empty() || !self.ring.completion().is_empty();
         if look { Armed::Ready } else { Armed::Armed }
     }
 
@@ -388,7 +393,10 @@ impl<T: Carrier> Drop for UringRing<T> {
         self.kick();
         loop {
             self.reap(u32::MAX, &mut |item, _| drop(item));
-            if self.table.is_empty() || Instant::now() >= deadline {
+            if self.requests.is_empty() {
+                break;
+            }
+            if Instant::now() >= deadline {
                 return;
             }
             if self.kick() == 0 && self.arm() == Armed::Armed {
@@ -396,11 +404,14 @@ impl<T: Carrier> Drop for UringRing<T> {
                 let _ = poll(&mut [PollFd::new(&self.notice, PollFlags::IN)], Some(&slice));
             }
         }
+        if !self.fixed.is_empty() {
+            self.take_table();
+        }
     }
 }
 
 impl<T: Carrier> std::fmt::Debug for UringRing<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UringRing").field("in_flight", &self.table.len()).field("can", &self.can).finish_non_exhaustive()
+        f.debug_struct("UringRing").field("in_flight", &self.requests.len()).field("can", &self.can).finish_non_exhaustive()
     }
 }

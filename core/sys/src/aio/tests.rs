@@ -5,43 +5,14 @@ use rustix::io::Errno;
 
 use super::{AioError, AioRing, BUSY_AFTER};
 use crate::{
-    epoll::Poller,
     file::{
-        Armed, Direct, FileId, FileOp, Handle, OpKind,
-        testkit::{self, Done, Engine, Request, list, op, target, watch},
+        Armed, Direct, FileOp, OpKind,
+        testkit::{self, Engine, Request, list, op, target, watch},
     },
     temp::TempDir,
 };
 
-impl Engine for AioRing<Request> {
-    fn add(&mut self, file: &Handle) -> FileId {
-        self.add_file(file)
-    }
-    fn remove(&mut self, id: FileId) {
-        self.remove_file(id);
-    }
-    fn push(&mut self, item: Request, file: FileId, op: &FileOp) -> Result<(), Request> {
-        AioRing::push(self, item, file, op)
-    }
-    fn kick(&mut self) {
-        AioRing::kick(self);
-    }
-    fn reap(&mut self, budget: u32, done: &mut Vec<Done>) -> u32 {
-        AioRing::reap(self, budget, &mut |request, result| done.push((request, result)))
-    }
-    fn in_flight(&self) -> usize {
-        self.len()
-    }
-    fn arm(&mut self) -> Armed {
-        AioRing::arm(self)
-    }
-    fn disarm(&mut self) {
-        AioRing::disarm(self);
-    }
-    fn poller(&self) -> Poller {
-        watch(self.fd())
-    }
-}
+testkit::engine!(AioRing<Request>);
 
 fn ring(depth: u16) -> AioRing<Request> {
     AioRing::new(depth).unwrap()

@@ -40,6 +40,8 @@ pub struct Geometry {
     pub needs_sync: bool,
     /// A zoned device, whose sequential zones refuse writes elsewhere.
     pub zoned: bool,
+    /// A file system in memory: no transfer waits for a device.
+    pub in_memory: bool,
 }
 
 /// Alignment that every file system and device of today takes.
@@ -86,6 +88,7 @@ fn of_file(handle: &Handle, stat: &Statx, direct: bool, access: Access, size_byt
         write_zeroes: punches,
         needs_sync: true,
         zoned: false,
+        in_memory: is_in_memory(handle),
     }
 }
 
@@ -111,6 +114,7 @@ fn of_block(handle: &Handle, stat: &Statx, direct: bool, size_bytes: u64, queue:
         // Who says nothing is taken to have a cache: a needless flush costs time, a missing one data.
         needs_sync: !direct || queue.write_through != Some(true),
         zoned: queue.zoned,
+        in_memory: false,
     }
 }
 
@@ -118,6 +122,14 @@ fn of_block(handle: &Handle, stat: &Statx, direct: bool, size_bytes: u64, queue:
 fn stated_alignment(stat: &Statx) -> Option<(u32, u32)> {
     let known = stat.stx_mask & StatxFlags::DIOALIGN.bits() != 0 && stat.stx_dio_offset_align > 0;
     known.then_some((stat.stx_dio_mem_align.max(1), stat.stx_dio_offset_align))
+}
+
+/// tmpfs, which may swap as all memory may, and ramfs (linux/magic.h).
+fn is_in_memory(handle: &Handle) -> bool {
+    const TMPFS: u32 = 0x0102_1994;
+    const RAMFS: u32 = 0x8584_58f6;
+    // The kernel's word is wider on some architectures; these numbers are not.
+    rustix::fs::fstatfs(handle).is_ok_and(|found| [TMPFS, RAMFS].contains(&(found.f_type as u32)))
 }
 
 /// Tries to punch a hole beyond the end, where nothing is.

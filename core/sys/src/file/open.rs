@@ -9,6 +9,8 @@ use std::{
     },
     path::{Path, PathBuf},
     sync::Arc,
+    thread,
+    time::Duration,
 };
 
 use rustix::{
@@ -108,8 +110,13 @@ pub enum OpenError {
 }
 
 impl Target {
-    /// Opens `path` and holds it. May block for as long as the file system takes.
+    /// Opens `path` and holds it. May block for as long as the file system takes, and for two seconds when it is in use and nobody can
+    /// be found who uses it: the kernel lets go late of what an io_uring had that died with its process.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Target, OpenError> {
+        patiently(|| Target::attempt(path, options), || thread::sleep(PAUSE))
+    }
+
+    fn attempt(path: &Path, options: &OpenOptions) -> Result<Target, OpenError> {
         let io = |doing, error: Errno| OpenError::Io { doing, path: path.to_owned(), error: error.into() };
         let (fd, direct, made) = open_file(path, options)?;
         let stat = stat(&fd).map_err(|error| io("examine", error))?;
@@ -136,6 +143,21 @@ impl Target {
         let geometry = geometry.map_err(|error| OpenError::Io { doing: "examine", path: path.to_owned(), error })?;
         Ok(Target { handle, geometry, direct, access: options.access })
     }
+}
+
+/// Attempts to open what seems to be nobody's, and the pause between two.
+const ATTEMPTS: u32 = 41;
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// Tries again, so many times, as long as it is in use by nobody who can be found.
+pub(super) fn patiently<T>(mut attempt: impl FnMut() -> Result<T, OpenError>, mut pause: impl FnMut()) -> Result<T, OpenError> {
+    for _ in 1..ATTEMPTS {
+        match attempt() {
+            Err(OpenError::Busy { who, .. }) if who.0.is_empty() => pause(),
+            done => return done,
+        }
+    }
+    attempt()
 }
 
 fn kind_of(stat: &Statx) -> Option<Kind> {

@@ -62,6 +62,22 @@ impl Files {
         };
     }
 
+    /// Whether a file is in use.
+    pub(crate) fn is_any_used(&self) -> bool {
+        self.slots.iter().any(|slot| matches!(slot.state, State::Used(_)))
+    }
+
+    #[inline]
+    pub(crate) fn is_any_leaving(&self) -> bool {
+        self.leaving > 0
+    }
+
+    /// The places of files that were removed and are still open.
+    pub(crate) fn leaving(&self) -> Vec<u32> {
+        let leaves = |(_, slot): &(usize, &Slot)| matches!(slot.state, State::Leaving { .. });
+        self.slots.iter().enumerate().filter(leaves).map(|(index, _)| index as u32).collect()
+    }
+
     #[inline]
     pub(crate) fn get(&self, id: FileId) -> Option<&Handle> {
         match self.slots.get(id.index as usize) {
@@ -76,17 +92,15 @@ impl Files {
         self.get(id).map_or((-1, Kind::File), |handle| (handle.fd.as_raw_fd(), handle.kind))
     }
 
-    /// Everything queued has been handed to the kernel, which holds the files by itself: those that left may close. Tells which places
-    /// become free.
+    /// Everything queued has been handed to the kernel, which holds the files by itself: those that left close, and their places are free.
     #[inline]
-    pub(crate) fn submitted(&mut self, mut freed: impl FnMut(u32)) {
+    pub(crate) fn submitted(&mut self) {
         if self.leaving == 0 {
             return;
         }
         self.leaving = 0;
-        for (index, slot) in self.slots.iter_mut().enumerate() {
+        for slot in &mut self.slots {
             if matches!(slot.state, State::Leaving { .. }) {
-                freed(index as u32);
                 slot.state = State::Free;
             }
         }

@@ -74,6 +74,42 @@ pub(crate) fn watch(fd: impl AsFd) -> Poller {
     poller
 }
 
+/// The trait by the methods that every engine has.
+macro_rules! engine {
+    ($engine:ty) => {
+        impl crate::file::testkit::Engine for $engine {
+            fn add(&mut self, file: &crate::file::Handle) -> crate::file::FileId {
+                self.add_file(file)
+            }
+            fn remove(&mut self, id: crate::file::FileId) {
+                self.remove_file(id);
+            }
+            fn push(&mut self, item: Request, file: crate::file::FileId, op: &crate::file::FileOp) -> Result<(), Request> {
+                <$engine>::push(self, item, file, op)
+            }
+            fn kick(&mut self) {
+                <$engine>::kick(self);
+            }
+            fn reap(&mut self, budget: u32, done: &mut Vec<crate::file::testkit::Done>) -> u32 {
+                <$engine>::reap(self, budget, &mut |request, result| done.push((request, result)))
+            }
+            fn in_flight(&self) -> usize {
+                self.len()
+            }
+            fn arm(&mut self) -> crate::file::Armed {
+                <$engine>::arm(self)
+            }
+            fn disarm(&mut self) {
+                <$engine>::disarm(self);
+            }
+            fn poller(&self) -> crate::epoll::Poller {
+                crate::file::testkit::watch(self.fd())
+            }
+        }
+    };
+}
+pub(crate) use engine;
+
 pub(crate) const BLOCK: u32 = 4096;
 
 pub(crate) fn target(dir: &TempDir, blocks: u64, direct: Direct) -> Target {

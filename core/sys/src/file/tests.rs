@@ -10,6 +10,7 @@ use super::{
     Access, Direct, FileOp, Holder, Holders, Kind, OpKind, OpenError, OpenOptions, Target,
     geometry::{Queue, queue_dir},
     holders::{Device, Roots, mounts, parse_numbers, swaps, unescape},
+    open::patiently,
 };
 use crate::temp::TempDir;
 
@@ -88,6 +89,28 @@ fn writers_exclude_everybody_and_readers_writers() {
     assert!(matches!(Target::open(&path, &OpenOptions::default()), Err(OpenError::Busy { .. })));
     drop(readers);
     Target::open(&path, &OpenOptions::default()).unwrap();
+}
+
+/// What nobody seems to have is tried again, so many times; what somebody has is his.
+#[test]
+fn what_the_kernel_has_yet_to_let_go_of_is_tried_again() {
+    let busy = |who| OpenError::Busy { path: "disk".into(), who: Holders(who) };
+    let (mut attempts, mut pauses) = (0, 0);
+    let late = || {
+        attempts += 1;
+        if attempts < 4 { Err(busy(vec![])) } else { Ok(attempts) }
+    };
+    assert_eq!(patiently(late, || pauses += 1).unwrap(), 4);
+    assert_eq!(pauses, 3);
+    let mut attempts = 0;
+    let never = || -> Result<(), OpenError> {
+        attempts += 1;
+        Err(busy(vec![]))
+    };
+    assert!(matches!(patiently(never, || {}), Err(OpenError::Busy { .. })));
+    assert_eq!(attempts, 41);
+    let held = || -> Result<(), OpenError> { Err(busy(vec![Holder::Process { pid: 1, name: "init".into() }])) };
+    assert!(patiently(held, || panic!("there is nothing to wait for")).is_err());
 }
 
 /// A classic POSIX lock of another process: the kernel tells whose.

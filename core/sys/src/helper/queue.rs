@@ -1,14 +1,13 @@
 //! One reactor's end of the helpers.
 
 use std::{
-    collections::VecDeque,
     io,
     os::fd::{AsFd, BorrowedFd},
     sync::{Arc, atomic::Ordering},
     time::{Duration, Instant},
 };
 
-use doorbell_mem::{Carrier, InFlight, IoVec, QueueKey};
+use doorbell_mem::Carrier;
 use rustix::{
     event::{PollFd, PollFlags, poll},
     io::Errno,
@@ -16,7 +15,7 @@ use rustix::{
 
 use super::{Helpers, Job};
 use crate::{
-    file::{Armed, FileId, FileOp, Files, Handle, perform},
+    file::{Armed, FileId, FileOp, Files, Handle, Requests, perform},
     ring::{Full, Receiver, Sender, ring},
     wakeup::{self, Notifier, Sleeper},
 };
@@ -42,29 +41,27 @@ pub(super) struct FileJob {
     home: Arc<Port>,
 }
 
-// SAFETY: `list` points into the queue's `vectors`, which are neither touched nor freed until this job's number has come home (or ever,
-// if it does not); so do the segments it names, which lie in the in-flight table. The helper only hands it to the kernel.
+// SAFETY: `list` lies in the queue's `requests`, where it is neither touched nor freed until this job's number has come home (or ever,
+// if it does not), and so do the segments that it names. The helper only hands it to the kernel.
 unsafe impl Send for FileJob {}
 
 impl FileJob {
     pub(super) fn run(self) {
+        let FileJob { cid, op, file, list, count, home } = self;
         // SAFETY: the list and what it names stay valid until the number below is read from the ring.
-        let result = unsafe { perform(self.file.as_fd(), self.file.kind(), &self.op, self.list, self.count) };
+        let result = unsafe { perform(file.as_fd(), file.kind(), &op, list, count) };
+        // Before anybody can know that it is done: whoever then closes the file has the last hold of it.
+        drop(file);
         // Never full: it has a place for every number. Where the queue is gone nobody reads it.
-        let _ = self.home.done.push(Done { cid: self.cid, result });
-        self.home.notifier.notify();
+        let _ = home.done.push(Done { cid, result });
+        home.notifier.notify();
     }
 }
 
 /// A queue of requests to the helpers, for one thread.
 pub struct HelperQueue<T: Carrier> {
     helpers: Helpers,
-    key: QueueKey,
-    table: InFlight<T>,
-    /// The addresses of each request's segments. Capacities are kept.
-    vectors: Box<[Vec<IoVec>]>,
-    /// Never given to a helper, to be handed back by `reap`.
-    refused: VecDeque<(u16, Errno)>,
+    requests: Requests<T>,
     files: Files,
     done: Receiver<Done>,
     sleeper: Sleeper,
@@ -81,13 +78,9 @@ impl<T: Carrier> HelperQueue<T> {
         let depth = depth.max(1);
         let (sender, done) = ring(depth.into());
         let (sleeper, notifier) = wakeup::pair()?;
-        let key = QueueKey::new();
         Ok(HelperQueue {
             helpers: helpers.clone(),
-            table: InFlight::new(&key, depth),
-            key,
-            vectors: (0..depth).map(|_| Vec::new()).collect(),
-            refused: VecDeque::new(),
+            requests: Requests::new(depth),
             files: Files::default(),
             done,
             sleeper,
@@ -105,35 +98,28 @@ impl<T: Carrier> HelperQueue<T> {
     pub fn remove_file(&mut self, id: FileId) {
         self.files.remove(id);
         // Jobs hold their file by themselves.
-        self.files.submitted(|_| {});
+        self.files.submitted();
     }
 
     /// Queues a request, to be started by `kick`; gives it back when `depth` are in flight, or thousands of jobs wait for a helper.
     ///
     /// # Panics
     /// If the operation names more bytes than the request has.
-    pub fn push(&mut self, mut item: T, file: FileId, op: &FileOp) -> Result<(), T> {
-        let (sg_offset, len) = op.range_of(item.sg_mut());
-        let cid = self.table.insert(item)?;
+    pub fn push(&mut self, item: T, file: FileId, op: &FileOp) -> Result<(), T> {
+        let (cid, vectors) = self.requests.insert(item, op)?;
+        let (list, count) = (vectors.as_ptr().cast(), vectors.len());
         let Some(file) = self.files.get(file) else {
-            self.refused.push_back((cid.0, Errno::BADF));
+            self.requests.refuse(cid, Errno::BADF);
             return Ok(());
         };
-        let (Some(vectors), Some(sg)) = (self.vectors.get_mut(usize::from(cid.0)), self.table.segments(cid)) else { return Ok(()) };
-        vectors.clear();
-        sg.iovecs(sg_offset, len, vectors);
-        let (list, count) = (vectors.as_ptr().cast(), vectors.len());
-        let job = FileJob { cid: cid.0, op: *op, file: file.clone(), list, count, home: self.port.clone() };
+        let job = FileJob { cid, op: *op, file: file.clone(), list, count, home: self.port.clone() };
         match self.helpers.push(Job::File(job)) {
             Ok(()) => {
                 self.pushed = true;
                 Ok(())
             }
-            Err(Full(_)) => {
-                // SAFETY: no helper has it: the ring gave it back.
-                let witness = unsafe { self.key.completion(cid.0) };
-                self.table.finish(&witness).map_or(Ok(()), Err)
-            }
+            // SAFETY: no helper has it: the ring gave it back.
+            Err(Full(_)) => unsafe { self.requests.finish(cid) }.map_or(Ok(()), Err),
         }
     }
 
@@ -146,13 +132,12 @@ impl<T: Carrier> HelperQueue<T> {
 
     /// Hands back up to `budget` completed requests with the bytes moved or the error. Answers how many.
     pub fn reap(&mut self, budget: u32, each: &mut impl FnMut(T, Result<u32, Errno>)) -> u32 {
-        let mut count = 0;
-        while count < budget {
-            let refused = self.refused.pop_front().map(|(cid, error)| Done { cid, result: Err(error) });
-            let Some(done) = refused.or_else(|| self.done.pop()) else { break };
-            // SAFETY: its system call has returned, or was never made.
-            let witness = unsafe { self.key.completion(done.cid) };
-            if let Some(item) = self.table.finish(&witness) {
+        let mut count = self.requests.take_refused(budget, each);
+        while count < budget
+            && let Some(done) = self.done.pop()
+        {
+            // SAFETY: its system call has returned.
+            if let Some(item) = unsafe { self.requests.finish(done.cid) } {
                 count += 1;
                 each(item, done.result);
             }
@@ -162,17 +147,17 @@ impl<T: Carrier> HelperQueue<T> {
 
     /// How many requests are in flight, queued ones included.
     pub fn len(&self) -> usize {
-        self.table.len()
+        self.requests.len()
     }
 
     /// Whether none is.
     pub fn is_empty(&self) -> bool {
-        self.table.is_empty()
+        self.requests.is_empty()
     }
 
     /// Whether `push` would take one, if the helpers keep up.
     pub fn has_room(&self) -> bool {
-        self.table.has_room()
+        self.requests.has_room()
     }
 
     /// Readable once something has completed after `arm`.
@@ -184,7 +169,7 @@ impl<T: Carrier> HelperQueue<T> {
     pub fn arm(&mut self) -> Armed {
         self.kick();
         self.sleeper.prepare();
-        if self.refused.is_empty() && self.done.is_empty() { Armed::Armed } else { Armed::Ready }
+        if self.requests.refused() == 0 && self.done.is_empty() { Armed::Armed } else { Armed::Ready }
     }
 
     /// After a sleep, or after `Ready`.
@@ -200,7 +185,7 @@ impl<T: Carrier> Drop for HelperQueue<T> {
         self.kick();
         loop {
             self.reap(u32::MAX, &mut |item, _| drop(item));
-            if self.table.is_empty() {
+            if self.requests.is_empty() {
                 return;
             }
             if Instant::now() >= deadline {
@@ -213,12 +198,12 @@ impl<T: Carrier> Drop for HelperQueue<T> {
             self.disarm();
         }
         self.helpers.pool.hung.fetch_add(1, Ordering::Relaxed);
-        std::mem::forget(std::mem::take(&mut self.vectors));
+        self.requests.leak();
     }
 }
 
 impl<T: Carrier> std::fmt::Debug for HelperQueue<T> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HelperQueue").field("in_flight", &self.table.len()).finish_non_exhaustive()
+        f.debug_struct("HelperQueue").field("in_flight", &self.requests.len()).finish_non_exhaustive()
     }
 }

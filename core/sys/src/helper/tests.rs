@@ -7,43 +7,14 @@ use doorbell_mem::{Pool, SgList, leaked};
 
 use super::{HelperQueue, Helpers};
 use crate::{
-    epoll::Poller,
     file::{
-        Armed, Direct, FileId, FileOp, Handle, OpKind,
-        testkit::{self, BLOCK, Done, Engine, Request, bytes, list, op, target, watch},
+        Direct, OpKind,
+        testkit::{self, BLOCK, Engine, Request, bytes, list, op, target},
     },
     temp::TempDir,
 };
 
-impl Engine for HelperQueue<Request> {
-    fn add(&mut self, file: &Handle) -> FileId {
-        self.add_file(file)
-    }
-    fn remove(&mut self, id: FileId) {
-        self.remove_file(id);
-    }
-    fn push(&mut self, item: Request, file: FileId, op: &FileOp) -> Result<(), Request> {
-        HelperQueue::push(self, item, file, op)
-    }
-    fn kick(&mut self) {
-        HelperQueue::kick(self);
-    }
-    fn reap(&mut self, budget: u32, done: &mut Vec<Done>) -> u32 {
-        HelperQueue::reap(self, budget, &mut |request, result| done.push((request, result)))
-    }
-    fn in_flight(&self) -> usize {
-        self.len()
-    }
-    fn arm(&mut self) -> Armed {
-        HelperQueue::arm(self)
-    }
-    fn disarm(&mut self) {
-        HelperQueue::disarm(self);
-    }
-    fn poller(&self) -> Poller {
-        watch(self.fd())
-    }
-}
+testkit::engine!(HelperQueue<Request>);
 
 fn queue(threads: usize, depth: u16) -> HelperQueue<Request> {
     HelperQueue::new(&Helpers::new(threads).unwrap(), depth).unwrap()

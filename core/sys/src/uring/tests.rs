@@ -5,43 +5,14 @@ use rustix::io::Errno;
 
 use super::{UringError, UringOptions, UringRing, setup::explain};
 use crate::{
-    epoll::Poller,
     file::{
-        Armed, Direct, FileId, FileOp, Handle, OpKind, OpenOptions, Target,
-        testkit::{self, BLOCK, Done, Engine, Request, bytes, list, op, target, watch},
+        Armed, Direct, FileId, FileOp, OpKind, OpenOptions, Target,
+        testkit::{self, BLOCK, Engine, Request, bytes, list, op, target, watch},
     },
     temp::{LoopDevice, TempDir},
 };
 
-impl Engine for UringRing<Request> {
-    fn add(&mut self, file: &Handle) -> FileId {
-        self.add_file(file)
-    }
-    fn remove(&mut self, id: FileId) {
-        self.remove_file(id);
-    }
-    fn push(&mut self, item: Request, file: FileId, op: &FileOp) -> Result<(), Request> {
-        UringRing::push(self, item, file, op)
-    }
-    fn kick(&mut self) {
-        UringRing::kick(self);
-    }
-    fn reap(&mut self, budget: u32, done: &mut Vec<Done>) -> u32 {
-        UringRing::reap(self, budget, &mut |request, result| done.push((request, result)))
-    }
-    fn in_flight(&self) -> usize {
-        self.len()
-    }
-    fn arm(&mut self) -> Armed {
-        UringRing::arm(self)
-    }
-    fn disarm(&mut self) {
-        UringRing::disarm(self);
-    }
-    fn poller(&self) -> Poller {
-        watch(self.fd())
-    }
-}
+testkit::engine!(UringRing<Request>);
 
 /// A ring, or `None`, said on stderr, where this process may have none.
 fn ring(depth: u16) -> Option<UringRing<Request>> {
@@ -58,7 +29,8 @@ fn ring(depth: u16) -> Option<UringRing<Request>> {
 /// A ring as an older kernel has it: nothing registered, nothing put off.
 fn old_ring(depth: u16) -> Option<UringRing<Request>> {
     let mut ring = ring(depth)?;
-    ring.fixed.clear();
+    ring.take_table();
+    ring.can.fixed_files = false;
     if ring.can.deferred {
         ring.ring.completion().enable_eventfd();
     }
