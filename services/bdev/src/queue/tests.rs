@@ -446,6 +446,45 @@ fn a_limit_holds_requests_back_and_lets_them_go_when_it_is_lifted() {
 }
 
 #[test]
+fn what_a_limit_held_back_is_not_overtaken_when_it_is_lifted() {
+    on(info(), |local, handle, state| async move {
+        let q = std::rc::Rc::new(open(&local, &handle).await);
+        let set = |per_second| {
+            let bdev = handle.bdev().clone();
+            local.with(move |cx| bdev.set_limit(cx, Limit { kind: LimitKind::ReadWriteIos, per_second }))
+        };
+        set(1).await;
+        assert_eq!(q.write(0, 1, buffer(&local, 512, 0).await).await.0, Status::Ok);
+        let (held, payload) = (q.clone(), buffer(&local, 512, 1).await);
+        local.spawn(async move { drop(held.write(1, 1, payload).await) });
+        local.sleep_ns(1_000_000).await;
+        let payload = buffer(&local, 512, 2).await;
+        set(0).await;
+        assert_eq!(q.write(2, 1, payload).await.0, Status::Ok); // in the turn of the lifting
+        let order: Vec<u64> = state.seen.lock().unwrap().iter().map(|(_, lba, ..)| *lba).collect();
+        assert_eq!(order, [0, 1, 2]);
+    });
+}
+
+#[test]
+fn a_payload_of_too_many_segments_is_split() {
+    on(DeviceInfo { limits: Limits { segments: 2, ..Limits::default() }, ..info() }, |local, handle, state| async move {
+        let q = open(&local, &handle).await;
+        let mut pieces = Vec::new();
+        for byte in 1..=3 {
+            pieces.push(buffer(&local, 512, byte).await);
+        }
+        let write = |io: &mut Io| {
+            (io.op, io.lba, io.blocks) = (Op::Write, 20, 3);
+            pieces.into_iter().for_each(|piece| io.sg.push(piece));
+        };
+        assert_eq!(q.request(write, |io| io.status).await, Status::Ok);
+        assert_eq!(stored(&state, 20, 3).chunks(512).map(|block| block[0]).collect::<Vec<_>>(), [1, 2, 3]);
+        assert!(state.seen.lock().unwrap().len() >= 2);
+    });
+}
+
+#[test]
 fn histograms_count_every_request_while_they_are_on() {
     on(info(), |local, handle, _| async move {
         let q = open(&local, &handle).await;
