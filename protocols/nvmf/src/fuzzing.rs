@@ -7,7 +7,7 @@ mod world;
 
 pub(crate) use host::Host;
 #[cfg(test)]
-pub(crate) use host::{Answer, HOST_NQN};
+pub(crate) use host::{Answer, End, HOST_NQN};
 pub(crate) use world::World;
 #[cfg(test)]
 pub(crate) use world::{LOCAL, NQN, PEER, namespace};

@@ -27,6 +27,8 @@ pub struct TransportOptions {
     pub min_keep_alive_ms: u32,
     /// Data asked for and not yet received, in bytes of one connection: later writes wait without a buffer.
     pub max_asked_bytes: u32,
+    /// How long a host may take nothing of what is sent to it while others wait for buffers, in nanoseconds; 0 for ever.
+    pub send_timeout_ns: u64,
     /// How long a connection that had traffic is looked at in every turn, in nanoseconds.
     pub spin_ns: u64,
 }
@@ -46,6 +48,8 @@ impl Default for TransportOptions {
             handshake_timeout_ns: 10_000_000_000,
             min_keep_alive_ms: 10_000,
             max_asked_bytes: 2 << 20,
+            // What Linux gives a command before it resets the controller: a host that read nothing for so long wants nothing of it any more.
+            send_timeout_ns: 30_000_000_000,
             spin_ns: 20_000,
         }
     }

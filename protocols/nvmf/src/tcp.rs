@@ -12,6 +12,7 @@ mod namespaces;
 mod receive;
 mod request;
 mod send;
+mod share;
 mod wire;
 
 pub(crate) use group::Group;

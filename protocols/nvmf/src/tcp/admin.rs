@@ -13,7 +13,7 @@ use std::sync::atomic::Ordering::Relaxed;
 impl Connection {
     /// Answers an admin or fabrics command whose data is there.
     pub(super) fn execute_admin(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
-        self.heard = cx.now();
+        (self.heard, self.excused) = (cx.now(), false);
         let Some(r) = self.requests.get(slot) else { return };
         let sqe = r.sqe;
         r.step = Step::Held;
@@ -81,8 +81,9 @@ impl Connection {
         let cid = r.sqe.cid();
         let Some(io) = r.io.take() else { return };
         io.sg.write_at(0, page);
+        let charge = self.requests.take_charge(slot);
         self.requests.give_back(slot);
-        self.send_data(cid, io, len, false);
+        self.send_data(cid, (io, charge), len, false);
         let cqe = self.cqe(cid, Status::SUCCESS).with_result(result);
         self.send_cqe(&cqe);
     }

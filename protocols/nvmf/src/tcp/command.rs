@@ -4,6 +4,7 @@ use super::connection::{Connection, Queue, Shared};
 use super::namespaces::Found;
 use super::receive::Taken;
 use super::request::Step;
+use super::share::{Charge, may_take};
 use crate::io::{self, Plan, Shape, Way};
 use doorbell_block::{Cx, Io, Op};
 use doorbell_wire_nvme::{FabricsType, Fuse, Psdt, Sgl, Sqe, Status};
@@ -79,12 +80,6 @@ impl Connection {
         };
         if matches!(taken, Taken::Later) {
             self.requests.give_back(slot);
-            shared
-                .seat
-                .counters
-                .waits
-                .store(shared.seat.counters.waits.load(std::sync::atomic::Ordering::Relaxed) + 1, std::sync::atomic::Ordering::Relaxed);
-            cx.wait(self.token);
         }
         taken
     }
@@ -167,13 +162,19 @@ impl Connection {
         let later = from_host && matches!(asked.pointer, Pointer::Transport(_));
         // A command that moves no data and asks nothing of a device needs no box.
         let needs_box = !later && (room > 0 || !(admin || plan.shape == Shape::Nothing || self.is_fabrics(slot)));
+        let in_capsule = matches!(asked.pointer, Pointer::InCapsule(_));
+        // Data that comes at once must have a place, or nothing behind it can be looked at; it is a device's before long. Anything else
+        // waits in its slot, in the order in which it came, and keeps nothing behind it waiting: the data that another command of this
+        // connection waits for may be there.
         let io = match needs_box {
-            true => match acquire(cx, room) {
+            true if in_capsule => match self.acquire(cx, slot, room, Limit::Pool) {
                 Some(io) => Some(io),
                 None => return Taken::Later,
             },
-            false => None,
+            true if self.parked.is_empty() => self.acquire(cx, slot, room, Limit::Share),
+            _ => None,
         };
+        let parked = needs_box && io.is_none();
         let Some(r) = self.requests.get(slot) else { return Taken::Broken(Fault::SEQUENCE) };
         (r.plan, r.queue, r.io) = (plan, asked.queue, io);
         r.len = match asked.pointer {
@@ -188,6 +189,11 @@ impl Connection {
         if later {
             self.set_step(slot, Step::Unasked);
             self.unasked.push_back(slot);
+            return Taken::Yes(None);
+        }
+        if parked {
+            self.set_step(slot, Step::Unasked);
+            self.parked.push_back(slot);
             return Taken::Yes(None);
         }
         if from_host {
@@ -254,6 +260,7 @@ impl Connection {
             Step::InCapsule | Step::Asked => r.doomed = r.doomed.or(Some(status)),
             _ => {
                 self.unasked.retain(|s| *s != slot);
+                self.parked.retain(|s| *s != slot);
                 self.fail(cx, shared, slot, status);
             }
         }
@@ -271,6 +278,37 @@ impl Connection {
         }
     }
 
+    /// A box with `bytes` of buffers for a command, or neither. Then it is tried again when something of this connection's comes back, which
+    /// runs it; or, when there is none at all, in turn with others.
+    fn acquire(&mut self, cx: &mut Cx, slot: u16, bytes: u32, limit: Limit) -> Option<Box<Io>> {
+        let want = Charge::of(cx, bytes);
+        if limit == Limit::Share && !may_take(cx, self.requests.held(), self.tx.held(), want) {
+            self.lacks = true;
+            return None;
+        }
+        let Some(io) = cx.request_long(bytes) else {
+            self.lacks = true;
+            cx.wait(self.token);
+            return None;
+        };
+        self.requests.charge(slot, want);
+        Some(io)
+    }
+
+    /// Goes on with the commands that wait for a box or buffers.
+    pub(super) fn resume(&mut self, cx: &mut Cx, shared: &mut Shared) {
+        while let Some(&slot) = self.parked.front() {
+            let bytes = self.requests.get(slot).map_or(0, |r| r.plan.bytes);
+            let Some(io) = self.acquire(cx, slot, bytes, Limit::Share) else { return };
+            self.parked.pop_front();
+            match self.requests.get(slot) {
+                Some(r) => (r.io, r.step) = (Some(io), Step::Held),
+                None => return cx.put_io(io),
+            }
+            self.execute(cx, shared, slot);
+        }
+    }
+
     /// Asks for the data of writes, as many as may be on their way at once.
     pub(super) fn ask(&mut self, cx: &mut Cx, shared: &Shared) {
         while let Some(&slot) = self.unasked.front() {
@@ -284,12 +322,12 @@ impl Connection {
             if self.tx.is_backlogged(usize::MAX) {
                 return;
             }
-            let Some(io) = acquire(cx, r.len) else {
-                cx.wait(self.token);
-                return;
-            };
-            self.unasked.pop_front();
+            // A second half waits for no share: its first half holds some, and gives it back only after it.
+            let limit = if r.partner.is_some() && r.sqe.fuse() == Fuse::SECOND { Limit::Pool } else { Limit::Share };
             let r2t = R2t { cccid: r.sqe.cid(), ttag: slot, offset: 0, len: r.len };
+            let Some(io) = self.acquire(cx, slot, r2t.len, limit) else { return };
+            self.unasked.pop_front();
+            let Some(r) = self.requests.get(slot) else { return cx.put_io(io) };
             r.io = Some(io);
             r.step = Step::Asked;
             r.transfer = H2cTransfer::new(&r2t);
@@ -300,7 +338,11 @@ impl Connection {
     }
 }
 
-/// A box with `bytes` of buffers, or neither.
-pub(super) fn acquire(cx: &mut Cx, bytes: u32) -> Option<Box<Io>> {
-    cx.request_long(bytes)
+/// What bounds what a command may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Limit {
+    /// What its connection may have.
+    Share,
+    /// What there is.
+    Pool,
 }

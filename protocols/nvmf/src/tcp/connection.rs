@@ -13,6 +13,7 @@ use doorbell_wire_nvme_tcp::{self as pdu, ControllerOffer};
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 /// What the connections of a group have in common.
 pub(super) struct Shared {
@@ -93,8 +94,18 @@ pub(crate) struct Connection {
     /// Writes that wait to be asked for, and bytes asked for.
     pub(super) unasked: VecDeque<u16>,
     pub(super) asked_bytes: u32,
+    /// Commands that wait for a box or buffers.
+    pub(super) parked: VecDeque<u16>,
+    /// It was refused boxes or buffers in this run.
+    pub(super) lacks: bool,
+    /// So it was in the run before.
+    lacked: bool,
+    /// Its peer has taken nothing for so long that it goes if others suffer from that.
+    pub(super) suspect: bool,
     /// When the host was heard last, and when to look again.
     pub(super) heard: Ticks,
+    /// It has been given a second keep-alive time, since what it sent waits for a buffer.
+    pub(super) excused: bool,
     pub(super) timer: Ticks,
     deadline: Ticks,
     spin_until: Ticks,
@@ -154,7 +165,12 @@ impl Connection {
             fused: None,
             unasked: VecDeque::new(),
             asked_bytes: 0,
+            parked: VecDeque::new(),
+            lacks: false,
+            lacked: false,
+            suspect: false,
             heard: cx.now(),
+            excused: false,
             timer: deadline,
             deadline,
             spin_until: Ticks(0),
@@ -218,14 +234,32 @@ impl Connection {
             // The earliest timer of a token stands: once it has fired the later one has to be set again.
             cx.wake_at(self.token, self.timer);
         }
+        self.lacks = false;
+        // Those that waited go before what has come since.
+        self.resume(cx, shared);
         let traffic = self.receive(cx, shared, scratch);
         if self.life == Life::Open {
             self.ask(cx, shared);
+            self.note_lack(shared);
             self.spin(cx, shared, traffic);
             if shared.snapshot.ending == Ending::Graceful && self.is_idle() {
                 self.life = Life::Finishing;
             }
         }
+    }
+
+    /// Counts how often one came to lack boxes or buffers.
+    fn note_lack(&mut self, shared: &Shared) {
+        if self.lacks && !self.lacked {
+            let waits = &shared.seat.counters.waits;
+            waits.store(waits.load(Relaxed) + 1, Relaxed);
+        }
+        self.lacked = self.lacks;
+    }
+
+    /// Does it lack boxes or buffers, though its peer takes what it gets?
+    pub(super) fn suffers(&self, cx: &Cx, patience_ns: u64) -> bool {
+        self.lacks && self.is_open() && self.tx.stalled_since().is_none_or(|since| cx.now().since(since) < patience_ns / 2)
     }
 
     /// Looks again next turn while there was traffic a moment ago.
@@ -254,17 +288,40 @@ impl Connection {
         if self.deadline != NEVER {
             self.timer = self.deadline;
         }
-        if self.is_held_up() {
-            // Its keep-alive may lie among what is not looked at yet.
-            self.heard = now;
-        }
+        self.look_at_peer(cx, shared);
         if let Queue::Admin(c) = &self.queue
             && let Some(ns) = c.keep_alive_ns()
         {
-            self.timer = self.heard.after(ns);
-            if now >= self.timer {
+            if self.is_held_up() && !self.excused && now >= self.heard.after(ns) {
+                // Its keep-alive may lie behind what waits for a buffer of ours: once more, and no longer.
+                (self.heard, self.excused) = (now, true);
+            }
+            let expires = self.heard.after(ns);
+            self.timer = self.timer.min(expires);
+            if now >= expires {
                 self.close(cx, shared, "its keep-alive timer has expired");
             }
+        }
+    }
+
+    /// Who takes nothing of what is for it holds buffers: when others suffer from that, the group lets it go. Its host has given these
+    /// commands up by then.
+    fn look_at_peer(&mut self, cx: &Cx, shared: &Shared) {
+        let patience = shared.snapshot.options.send_timeout_ns;
+        let Some(since) = self.tx.stalled_since().filter(|_| patience > 0) else { return };
+        let until = since.after(patience);
+        self.suspect = cx.now() >= until;
+        self.timer = self.timer.min(until.max(cx.now().after(patience / 4)));
+    }
+
+    /// The peer takes nothing for the moment: looks again when its time is up.
+    #[cold]
+    fn time_peer(&mut self, cx: &mut Cx, shared: &Shared) {
+        let patience = shared.snapshot.options.send_timeout_ns;
+        let until = cx.now().after(patience);
+        if patience > 0 && until < self.timer {
+            self.timer = until;
+            cx.wake_at(self.token, until);
         }
     }
 
@@ -281,10 +338,15 @@ impl Connection {
         if matches!(self.life, Life::Closed | Life::Draining) {
             return;
         }
+        let held = self.tx.held().boxes();
         match self.tx.flush(cx, &mut *self.wire, &mut shared.count.sends) {
             Ok(true) => {
-                if self.tx.has_more() {
+                // What it lacks may be what it has just given back.
+                if self.tx.has_more() || (self.lacks && self.tx.held().boxes() < held) {
                     cx.wake(self.token);
+                }
+                if self.tx.stalled_since().is_some() {
+                    self.time_peer(cx, shared);
                 }
             }
             Ok(false) => self.close(cx, shared, "the host is gone"),
@@ -364,7 +426,7 @@ impl Connection {
         shared.target.registry().leave(&association, self.qid);
         let counters = &shared.seat.counters;
         let counter = if self.qid == 0 { &counters.admin_queues } else { &counters.io_queues };
-        let _ = counter.fetch_update(std::sync::atomic::Ordering::Relaxed, std::sync::atomic::Ordering::Relaxed, |n| n.checked_sub(1));
+        let _ = counter.fetch_update(Relaxed, Relaxed, |n| n.checked_sub(1));
     }
 
     /// A new snapshot.

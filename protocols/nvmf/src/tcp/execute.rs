@@ -2,6 +2,7 @@
 
 use super::connection::{Connection, Life, Queue, Shared};
 use super::request::Step;
+use super::share::Charge;
 use crate::io::{self, Piece, Shape, Way};
 use crate::status::nvme;
 use doorbell_block::{Address, Cx, Io, Layer, Message, Op, Status as Ended};
@@ -98,9 +99,10 @@ impl Connection {
     fn give(&mut self, shared: &mut Shared, slot: u16, io: Box<Io>) {
         let Some(r) = self.requests.get(slot) else { return };
         let (cid, len) = (r.sqe.cid(), r.plan.bytes);
+        let charge = self.requests.take_charge(slot);
         self.requests.give_back(slot);
         let success = !self.flow_control && shared.snapshot.options.c2h_success;
-        self.send_data(cid, io, len, success);
+        self.send_data(cid, (io, charge), len, success);
         if !success {
             let cqe = self.cqe(cid, Status::SUCCESS);
             self.send_cqe(&cqe);
@@ -108,12 +110,14 @@ impl Connection {
         shared.count.completed += 1;
     }
 
-    pub(super) fn send_data(&mut self, cccid: doorbell_wire_nvme::Cid, io: Box<Io>, len: u32, success: bool) {
+    /// Sends the first `len` bytes of a box, which takes its command's charge along.
+    pub(super) fn send_data(&mut self, cccid: doorbell_wire_nvme::Cid, from: (Box<Io>, Option<Charge>), len: u32, success: bool) {
+        let (io, charge) = from;
         let data = C2hData { cccid, offset: 0, len, last: true, success };
         let codec = &self.codec;
         self.tx.head(HEADER_ROOM, |out| codec.write_c2h_data(out, &data));
         let digest = self.codec.agreed().data_digest.then(|| io.sg.crc32c(0, len));
-        self.tx.payload(io, len);
+        self.tx.payload(io, len, charge);
         if let Some(digest) = digest {
             self.tx.bytes(&digest.to_le_bytes());
         }

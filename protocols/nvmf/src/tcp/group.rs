@@ -207,12 +207,27 @@ impl Group {
         if let Some(Some(c)) = self.connections.get_mut(at as usize) {
             c.run(cx, &mut self.shared, &mut self.scratch);
         }
+        self.judge(cx, at as usize);
         self.shared.namespaces.kick(cx);
         if !self.shared.namespaces.made.is_empty() {
             self.name_queues();
         }
         self.bury(cx, at as usize);
         self.publish(cx);
+    }
+
+    /// Lets a connection go whose peer has taken nothing for too long, if another suffers from that.
+    fn judge(&mut self, cx: &mut Cx, at: usize) {
+        let Some(Some(c)) = self.connections.get_mut(at) else { return };
+        if !std::mem::take(&mut c.suspect) {
+            return;
+        }
+        let patience = self.shared.snapshot.options.send_timeout_ns;
+        if self.connections.iter().flatten().any(|c| c.suffers(cx, patience))
+            && let Some(Some(c)) = self.connections.get_mut(at)
+        {
+            c.close(cx, &mut self.shared, "it takes nothing of what is sent to it, while others wait for buffers");
+        }
     }
 
     fn run_queue(&mut self, cx: &mut Cx, at: u32) {

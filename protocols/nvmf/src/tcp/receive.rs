@@ -42,6 +42,8 @@ pub(super) struct Receiving {
     pub(super) readable: bool,
     /// Something is missing to go on: boxes, buffers, or room to send.
     blocked: bool,
+    /// It is a box or buffer that is missing, for data that the host sends unasked.
+    short: bool,
 }
 
 /// What became of a PDU.
@@ -137,7 +139,7 @@ impl Connection {
     /// Deals with as many of `bytes` as it can, and says how many.
     fn understand(&mut self, cx: &mut Cx, shared: &mut Shared, bytes: &[u8]) -> usize {
         let mut at = 0;
-        self.rx.blocked = false;
+        (self.rx.blocked, self.rx.short) = (false, false);
         while self.life == Life::Open {
             let rest = bytes.get(at..).unwrap_or_default();
             if self.rx.payload.is_some() {
@@ -166,7 +168,7 @@ impl Connection {
                         self.expect(&frame, slot);
                     }
                     Taken::Later => {
-                        self.rx.blocked = true;
+                        (self.rx.blocked, self.rx.short) = (true, self.lacks);
                         break;
                     }
                     Taken::Broken(fault) => self.violated(cx, shared, &frame.violation(fault)),
@@ -289,9 +291,9 @@ impl Connection {
         false
     }
 
-    /// Does what the host has sent wait for something of ours?
+    /// Does what the host has sent wait for a box or buffer of ours?
     pub(super) fn is_held_up(&self) -> bool {
-        self.rx.blocked
+        self.rx.short
     }
 
     /// Is the handshake of PDUs done?

@@ -1,5 +1,6 @@
 //! The commands of a connection: a table by slot. A slot is the transfer tag of its command, so that data finds it without a search.
 
+use super::share::{Charge, Held};
 use crate::io::Plan;
 use crate::target::Where;
 use doorbell_block::{Io, IoId};
@@ -15,7 +16,7 @@ pub(super) enum Step {
     Free,
     /// Its in-capsule data is coming.
     InCapsule,
-    /// Its data has not been asked for: no buffer yet.
+    /// It has no box or buffer yet; if it brings data, that has not been asked for.
     Unasked,
     /// Its data has been asked for.
     Asked,
@@ -53,6 +54,8 @@ pub(super) struct Request {
     pub(super) doomed: Option<Status>,
     /// An Abort command that waits for its end: the admin connection and the slot there.
     pub(super) aborter: Option<(Where, u16)>,
+    /// What it holds of the reactor's boxes and buffers.
+    charge: Option<Charge>,
 }
 
 impl Request {
@@ -72,6 +75,7 @@ impl Request {
             partner: None,
             doomed: None,
             aborter: None,
+            charge: None,
         }
     }
 }
@@ -80,11 +84,12 @@ impl Request {
 pub(super) struct Requests {
     all: Vec<Request>,
     free: Vec<u16>,
+    held: Held,
 }
 
 impl Requests {
     pub(super) fn new(depth: u16) -> Requests {
-        Requests { all: (0..depth).map(|_| Request::new()).collect(), free: (0..depth).rev().collect() }
+        Requests { all: (0..depth).map(|_| Request::new()).collect(), free: (0..depth).rev().collect(), held: Held::default() }
     }
 
     pub(super) fn depth(&self) -> usize {
@@ -114,9 +119,31 @@ impl Requests {
         Some(slot)
     }
 
+    /// What the commands hold.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// The command holds this until it is given back, or until that is taken from it.
+    pub(super) fn charge(&mut self, slot: u16, charge: Charge) {
+        if let Some(r) = self.get(slot) {
+            r.charge = Some(charge);
+            self.held.add(charge);
+        }
+    }
+
+    /// Something else holds from now on what the command held.
+    #[inline]
+    pub(super) fn take_charge(&mut self, slot: u16) -> Option<Charge> {
+        let charge = self.get(slot)?.charge.take()?;
+        self.held.remove(charge);
+        Some(charge)
+    }
+
     /// Frees it.
     #[inline]
     pub(super) fn give_back(&mut self, slot: u16) {
+        self.take_charge(slot);
         if let Some(r) = self.get(slot) {
             r.step = Step::Free;
             if !r.ranges.segs().is_empty() {

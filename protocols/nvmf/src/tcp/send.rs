@@ -3,8 +3,9 @@
 //! Invariant: `cuts` are in rising order of `at`, which is not before `sent`. The bytes to send are the headers with each cut's payload
 //! put in at its place.
 
+use super::share::{Charge, Held};
 use super::wire::Wire;
-use doorbell_block::{Cx, Io};
+use doorbell_block::{Cx, Io, Ticks};
 use doorbell_sys::socket::{SendPart, Sent};
 use std::collections::VecDeque;
 use std::io;
@@ -15,6 +16,7 @@ struct Cut {
     io: Box<Io>,
     len: u32,
     sent: u32,
+    charge: Option<Charge>,
 }
 
 #[derive(Default)]
@@ -24,6 +26,10 @@ pub(super) struct Sending {
     cuts: VecDeque<Cut>,
     /// The socket is full: it will say when it is not.
     full: bool,
+    /// Since when the peer has taken nothing of what there is for it.
+    stalled: Option<Ticks>,
+    /// What waits to be sent holds of the reactor's boxes and buffers.
+    held: Held,
 }
 
 /// Parts of one system call.
@@ -44,6 +50,16 @@ impl Sending {
         self.full && (self.heads.len() - self.sent > BACKLOG || self.cuts.len() >= depth)
     }
 
+    /// What waits to be sent holds.
+    pub(super) fn held(&self) -> &Held {
+        &self.held
+    }
+
+    /// Since when the peer has taken nothing, though there is something for it.
+    pub(super) fn stalled_since(&self) -> Option<Ticks> {
+        self.stalled
+    }
+
     pub(super) fn room_again(&mut self) {
         self.full = false;
     }
@@ -58,10 +74,11 @@ impl Sending {
         written.is_some()
     }
 
-    /// Appends the first `len` bytes of a box's payload; the box comes back to the pool once they are sent.
+    /// Appends the first `len` bytes of a box's payload; the box, and what it was charged, comes back to the pool once they are sent.
     #[inline]
-    pub(super) fn payload(&mut self, io: Box<Io>, len: u32) {
-        self.cuts.push_back(Cut { at: self.heads.len(), io, len, sent: 0 });
+    pub(super) fn payload(&mut self, io: Box<Io>, len: u32, charge: Option<Charge>) {
+        charge.into_iter().for_each(|c| self.held.add(c));
+        self.cuts.push_back(Cut { at: self.heads.len(), io, len, sent: 0, charge });
     }
 
     pub(super) fn bytes(&mut self, bytes: &[u8]) {
@@ -79,11 +96,15 @@ impl Sending {
         match wire.send(parts.get(..count).unwrap_or_default())? {
             Sent::Bytes(taken) => {
                 self.full = taken < bytes;
+                if taken > 0 {
+                    self.stalled = self.full.then(|| cx.now());
+                }
                 self.advance(cx, taken);
                 Ok(true)
             }
             Sent::WouldBlock => {
                 self.full = true;
+                self.stalled.get_or_insert(cx.now());
                 Ok(true)
             }
             Sent::Closed(_) => Ok(false),
@@ -119,6 +140,7 @@ impl Sending {
             }
             taken -= n as usize;
             if let Some(cut) = self.cuts.pop_front() {
+                cut.charge.into_iter().for_each(|c| self.held.remove(c));
                 cx.put_io(cut.io);
             }
         }
@@ -131,7 +153,7 @@ impl Sending {
             cx.put_io(cut.io);
         }
         self.heads.clear();
-        self.sent = 0;
+        (self.sent, self.held, self.stalled) = (0, Held::default(), None);
     }
 }
 

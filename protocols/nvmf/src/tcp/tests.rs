@@ -9,6 +9,7 @@ use doorbell_wire_nvme::range::{CopyRange, DsmRange};
 use doorbell_wire_nvme::*;
 use doorbell_wire_nvme_tcp::{FatalStatus, Fault, H2cData, HostOffer};
 
+mod deaf;
 mod fused;
 mod io;
 mod rules;

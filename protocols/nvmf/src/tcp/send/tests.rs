@@ -19,7 +19,7 @@ fn whatever_the_socket_takes_the_bytes_and_their_order_are_the_same() {
                 let (mut io, buffer) = world.cx.request(512).unwrap();
                 buffer.fill(0, 512, n);
                 io.sg.push(buffer);
-                tx.payload(io, 512);
+                tx.payload(io, 512, None);
                 expected.extend([n; 512]);
             }
         }
@@ -46,7 +46,7 @@ fn headers_that_are_gone_make_room_although_payload_always_follows() {
         let (mut io, buffer) = world.cx.request(512).unwrap();
         io.sg.push(buffer);
         tx.bytes(&[1; 1000]);
-        tx.payload(io, 512);
+        tx.payload(io, 512, None);
         // One byte short: there is always something left.
         let first = pipe.0.borrow().to_host.is_empty();
         pipe.0.borrow_mut().room = 1512 - usize::from(first);
