@@ -12,6 +12,7 @@ pub struct MemoryDevice {
     info: Arc<DeviceInfo>,
     bytes: Arc<Mutex<Vec<u8>>>,
     forced: Arc<AtomicU32>,
+    refusals: Arc<AtomicU32>,
 }
 
 impl MemoryDevice {
@@ -25,13 +26,18 @@ impl MemoryDevice {
             atomic: AtomicUnits { normal_blocks: 64, power_fail_blocks: 1 },
             ..DeviceInfo::plain(block_shift, blocks)
         };
-        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])), forced: Arc::default() }
+        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])), forced: Arc::default(), refusals: Arc::default() }
     }
 
     /// The same, saying that completed writes are lost when the power goes.
     pub fn volatile(self) -> MemoryDevice {
         let info = DeviceInfo { write_cache: WriteCache::Volatile, ..DeviceInfo::clone(&self.info) };
         MemoryDevice { info: Arc::new(info), ..self }
+    }
+
+    /// The next `times` that it is opened it refuses, as one does for whom the process has no descriptors left.
+    pub fn refuse(&self, times: u32) {
+        self.refusals.store(times, Ordering::Relaxed);
     }
 
     /// Writes that were asked to be durable when done.
@@ -46,6 +52,9 @@ impl BlockDevice for MemoryDevice {
     }
 
     fn open(&self, _cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
+        if self.refusals.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)).is_ok() {
+            return Err(OpenError::Resources("no descriptors are left".to_string()));
+        }
         Ok(Box::new(MemoryQueue { device: self.clone(), who, taken: Vec::with_capacity(depth as usize) }))
     }
 }

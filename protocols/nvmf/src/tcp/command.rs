@@ -1,7 +1,7 @@
 //! From a command capsule to a request that waits for its data or is ready to run.
 
 use super::connection::{Connection, Queue, Shared};
-use super::namespaces::Found;
+use super::namespaces::{Found, QueueId};
 use super::receive::Taken;
 use super::request::Step;
 use super::share::{Charge, may_take};
@@ -51,7 +51,7 @@ fn way(sqe: &Sqe) -> Way {
 /// A command as it is to be carried out, or why not; `queue` is its namespace's.
 struct Asked {
     plan: Plan,
-    queue: u32,
+    queue: QueueId,
     pointer: Pointer,
 }
 
@@ -100,7 +100,7 @@ impl Connection {
         };
         if io::is_flush_all(sqe) {
             return if pointer == Pointer::None {
-                Ok(Asked { plan: io::FLUSH_ALL, queue: 0, pointer })
+                Ok(Asked { plan: io::FLUSH_ALL, queue: QueueId::default(), pointer })
             } else {
                 Err(Status::INVALID_FIELD.dnr())
             };
@@ -147,7 +147,7 @@ impl Connection {
             Pointer::Transport(len) if way != Way::None && len <= shared.snapshot.options.max_io_bytes => len,
             _ => return Err(Status::DATA_SGL_LENGTH_INVALID.dnr()),
         };
-        Ok(Asked { plan: Plan { shape: Shape::Nothing, way, bytes, ..Plan::NOTHING }, queue: 0, pointer })
+        Ok(Asked { plan: Plan { shape: Shape::Nothing, way, bytes, ..Plan::NOTHING }, queue: QueueId::default(), pointer })
     }
 
     /// Buffers what has to be buffered now.

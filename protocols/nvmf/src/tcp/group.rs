@@ -147,6 +147,11 @@ impl Group {
             self.accept(cx, Box::new(stream), local, peer);
         }
         self.catch_up(cx);
+        if self.shared.namespaces.retry_at().is_some() {
+            let snapshot = self.shared.snapshot.clone();
+            self.shared.namespaces.retry(cx, self.shared.me, &snapshot);
+            self.name_queues(cx);
+        }
     }
 
     /// Reads the snapshot if there is a new one.
@@ -163,7 +168,7 @@ impl Group {
             }
             self.bury(cx, at);
         }
-        self.name_queues();
+        self.name_queues(cx);
         if snapshot.ending == Ending::Hard {
             self.end(cx);
         }
@@ -179,7 +184,11 @@ impl Group {
         cx.dismiss(self.shared.me);
     }
 
-    fn name_queues(&mut self) {
+    /// Learns the tokens of new queues, and when to try again those that could not be opened.
+    fn name_queues(&mut self, cx: &mut Cx) {
+        if let Some(at) = self.shared.namespaces.retry_at() {
+            cx.wake_at(self.token, at);
+        }
         for (token, at) in std::mem::take(&mut self.shared.namespaces.made) {
             self.name(token, Role::Queue(at));
         }
@@ -209,8 +218,8 @@ impl Group {
         }
         self.judge(cx, at as usize);
         self.shared.namespaces.kick(cx);
-        if !self.shared.namespaces.made.is_empty() {
-            self.name_queues();
+        if !self.shared.namespaces.made.is_empty() || self.shared.namespaces.retry_at().is_some() {
+            self.name_queues(cx);
         }
         self.bury(cx, at as usize);
         self.publish(cx);

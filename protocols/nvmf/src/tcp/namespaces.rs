@@ -3,11 +3,22 @@
 
 use crate::io::Facts;
 use crate::{Snapshot, Subsystem};
-use doorbell_block::{Abort, BlockQueue, ConsumerId, Cx, Done, Io, IoId, Token};
+use doorbell_block::{Abort, BlockQueue, ConsumerId, Cx, Done, Io, IoId, OpenError, Ticks, Token};
 use std::sync::Arc;
+
+/// Names a queue of the group for as long as the group lives: a place is used again, a serial number is not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(super) struct QueueId {
+    at: u32,
+    serial: u32,
+}
+
+/// How long a namespace that could not be opened rests before it is tried again.
+const RETRY_NS: u64 = 1_000_000_000;
 
 /// A block queue.
 struct Queue {
+    serial: u32,
     /// Of which namespace.
     namespace: u64,
     name: String,
@@ -25,8 +36,8 @@ struct Queue {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Its queue.
-    Queue(u32),
-    /// There is such a namespace, but its device gave no queue.
+    Queue(QueueId),
+    /// There is such a namespace, but its device gave no queue: it is asked again after a while.
     Broken,
     /// There is none.
     Nothing,
@@ -46,8 +57,11 @@ pub(super) struct Namespaces {
     queues: Vec<Option<Queue>>,
     attached: Vec<Option<Attached>>,
     unkicked: Vec<u32>,
-    /// Tokens made and given back since the group last looked.
+    /// Tokens made since the group last looked, and the places of their queues.
     pub(super) made: Vec<(Token, u32)>,
+    serials: u32,
+    /// When namespaces that could not be opened are to be tried again.
+    retry_at: Option<Ticks>,
 }
 
 impl Namespaces {
@@ -65,7 +79,7 @@ impl Namespaces {
         let slot = self.attached.get_mut(at)?;
         let a = slot.get_or_insert_with(|| Attached { subsystem, users: 0, found: Vec::new() });
         a.users += 1;
-        if known.is_none() {
+        if known.is_none() || a.found.contains(&Found::Broken) {
             self.refresh_one(cx, me, snapshot, at, Some(view));
         }
         u32::try_from(at).ok()
@@ -93,6 +107,19 @@ impl Namespaces {
         }
     }
 
+    /// When the group has to call `retry`, if it has to.
+    #[inline]
+    pub(super) fn retry_at(&self) -> Option<Ticks> {
+        self.retry_at
+    }
+
+    /// Tries namespaces that could not be opened again, once that is due.
+    pub(super) fn retry(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
+        if self.retry_at.take_if(|at| *at <= cx.now()).is_some() {
+            self.refresh(cx, me, snapshot);
+        }
+    }
+
     fn refresh_one(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, at: usize, view: Option<&Arc<Subsystem>>) {
         let old = match self.attached.get_mut(at) {
             Some(Some(a)) => std::mem::take(&mut a.found),
@@ -107,13 +134,26 @@ impl Namespaces {
             let same = |q: &Option<Queue>| q.as_ref().is_some_and(|q| q.namespace == n.id && !q.leaving);
             let now = match self.queues.iter().position(same) {
                 Some(at) => {
-                    if let Some(Some(q)) = self.queues.get_mut(at) {
-                        q.facts = facts;
-                    }
                     kept.push(at);
-                    u32::try_from(at).map_or(Found::Broken, Found::Queue)
+                    match self.queues.get_mut(at) {
+                        Some(Some(q)) => {
+                            q.facts = facts;
+                            u32::try_from(at).map_or(Found::Broken, |at| Found::Queue(QueueId { at, serial: q.serial }))
+                        }
+                        _ => Found::Broken,
+                    }
                 }
-                None => self.open(cx, me, n, facts, snapshot.options.max_queue_depth.into()),
+                None => {
+                    let opened = self.open(cx, me, n, facts, snapshot.options.max_queue_depth.into());
+                    let again = old.get(n.nsid as usize) == Some(&Found::Broken);
+                    opened.unwrap_or_else(|error| {
+                        self.retry_at.get_or_insert(cx.now().after(RETRY_NS));
+                        if !again {
+                            tracing::error!(device = %n.name, nsid = n.nsid, %error, "a namespace cannot be served on this reactor: it is tried again every second");
+                        }
+                        Found::Broken
+                    })
+                }
             };
             if let Some(slot) = found.get_mut(n.nsid as usize) {
                 *slot = now;
@@ -121,7 +161,7 @@ impl Namespaces {
         }
         for gone in old {
             if let Found::Queue(q) = gone
-                && !kept.contains(&(q as usize))
+                && !kept.contains(&(q.at as usize))
             {
                 self.leave(cx, q);
             }
@@ -131,40 +171,44 @@ impl Namespaces {
         }
     }
 
-    fn open(&mut self, cx: &mut Cx, me: ConsumerId, n: &crate::Namespace, facts: Facts, depth: u32) -> Found {
+    fn open(&mut self, cx: &mut Cx, me: ConsumerId, n: &crate::Namespace, facts: Facts, depth: u32) -> Result<Found, OpenError> {
         let token = cx.token(me);
-        match n.device.open(cx, token, depth) {
-            Ok(queue) => {
-                let made =
-                    Queue { namespace: n.id, name: n.name.clone(), facts, token, queue, outstanding: 0, unkicked: false, leaving: false };
-                let at = match self.queues.iter().position(Option::is_none) {
-                    Some(at) => at,
-                    None => {
-                        self.queues.push(None);
-                        self.queues.len() - 1
-                    }
-                };
-                let Ok(index) = u32::try_from(at) else { return Found::Broken };
-                if let Some(slot) = self.queues.get_mut(at) {
-                    *slot = Some(made);
-                }
-                self.made.push((token, index));
-                Found::Queue(index)
-            }
+        let queue = match n.device.open(cx, token, depth) {
+            Ok(queue) => queue,
             Err(error) => {
                 cx.free_token(token);
-                tracing::error!(device = %n.name, nsid = n.nsid, %error, "a namespace cannot be served on this reactor");
-                Found::Broken
+                return Err(error);
             }
+        };
+        self.serials = self.serials.wrapping_add(1);
+        let (name, serial) = (n.name.clone(), self.serials);
+        let made = Queue { serial, namespace: n.id, name, facts, token, queue, outstanding: 0, unkicked: false, leaving: false };
+        let at = match self.queues.iter().position(Option::is_none) {
+            Some(at) => at,
+            None => {
+                self.queues.push(None);
+                self.queues.len() - 1
+            }
+        };
+        let Ok(index) = u32::try_from(at) else { return Ok(Found::Broken) };
+        if let Some(slot) = self.queues.get_mut(at) {
+            *slot = Some(made);
         }
+        self.made.push((token, index));
+        Ok(Found::Queue(QueueId { at: index, serial }))
     }
 
     /// Its namespace is gone.
-    fn leave(&mut self, cx: &mut Cx, at: u32) {
-        if let Some(Some(q)) = self.queues.get_mut(at as usize) {
+    fn leave(&mut self, cx: &mut Cx, id: QueueId) {
+        if let Some(q) = self.get(id) {
             q.leaving = true;
         }
-        self.drop_idle(cx, at);
+        self.drop_idle(cx, id.at);
+    }
+
+    #[inline]
+    fn get(&mut self, id: QueueId) -> Option<&mut Queue> {
+        self.queues.get_mut(id.at as usize)?.as_mut().filter(|q| q.serial == id.serial)
     }
 
     fn drop_idle(&mut self, cx: &mut Cx, at: u32) {
@@ -186,7 +230,7 @@ impl Namespaces {
     }
 
     /// The first queue of an attached subsystem whose namespace id is above `after` and whose device may have something to flush.
-    pub(super) fn next_to_flush(&self, attached: u32, after: u32) -> Option<(u32, u32)> {
+    pub(super) fn next_to_flush(&self, attached: u32, after: u32) -> Option<(u32, QueueId)> {
         let Some(Some(a)) = self.attached.get(attached as usize) else { return None };
         let rest = a.found.iter().enumerate().skip(after as usize + 1);
         rest.filter_map(|(nsid, f)| match f {
@@ -197,19 +241,19 @@ impl Namespaces {
     }
 
     #[inline]
-    pub(super) fn facts(&self, at: u32) -> Option<&Facts> {
-        self.queues.get(at as usize)?.as_ref().map(|q| &q.facts)
+    pub(super) fn facts(&self, id: QueueId) -> Option<&Facts> {
+        self.queues.get(id.at as usize)?.as_ref().filter(|q| q.serial == id.serial).map(|q| &q.facts)
     }
 
     /// Submits; the kick comes at the end of the run.
     #[inline]
-    pub(super) fn submit(&mut self, cx: &mut Cx, at: u32, io: Box<Io>) -> Result<(), Box<Io>> {
-        let Some(Some(q)) = self.queues.get_mut(at as usize) else { return Err(io) };
+    pub(super) fn submit(&mut self, cx: &mut Cx, id: QueueId, io: Box<Io>) -> Result<(), Box<Io>> {
+        let Some(q) = self.get(id).filter(|q| !q.leaving) else { return Err(io) };
         q.queue.submit(cx, io);
         q.outstanding += 1;
         if !q.unkicked {
             q.unkicked = true;
-            self.unkicked.push(at);
+            self.unkicked.push(id.at);
         }
         Ok(())
     }
@@ -239,8 +283,8 @@ impl Namespaces {
     }
 
     /// Asks for one box back.
-    pub(super) fn abort(&mut self, cx: &mut Cx, at: u32, id: IoId) {
-        if let Some(Some(q)) = self.queues.get_mut(at as usize) {
+    pub(super) fn abort(&mut self, cx: &mut Cx, at: QueueId, id: IoId) {
+        if let Some(q) = self.get(at) {
             q.queue.abort(cx, Abort::One(id));
         }
     }

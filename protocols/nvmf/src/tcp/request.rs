@@ -1,5 +1,6 @@
 //! The commands of a connection: a table by slot. A slot is the transfer tag of its command, so that data finds it without a search.
 
+use super::namespaces::QueueId;
 use super::share::{Charge, Held};
 use crate::io::Plan;
 use crate::target::Where;
@@ -45,8 +46,8 @@ pub(super) struct Request {
     pub(super) next: u32,
     /// Blocks copied.
     pub(super) copied: u64,
-    /// Index of its queue among the group's.
-    pub(super) queue: u32,
+    /// Its namespace's queue.
+    pub(super) queue: QueueId,
     pub(super) transfer: Option<H2cTransfer>,
     /// The other half of a fused pair.
     pub(super) partner: Option<u16>,
@@ -70,7 +71,7 @@ impl Request {
             ranges: SgList::default(),
             next: 0,
             copied: 0,
-            queue: 0,
+            queue: QueueId::default(),
             transfer: None,
             partner: None,
             doomed: None,

@@ -12,6 +12,7 @@ use doorbell_wire_nvme_tcp::{FatalStatus, Fault, H2cData, HostOffer};
 mod deaf;
 mod fused;
 mod io;
+mod namespaces;
 mod rules;
 
 fn connected(world: &mut World, offer: HostOffer) -> Host {
