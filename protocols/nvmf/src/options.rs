@@ -23,6 +23,8 @@ pub struct TransportOptions {
     pub data_digest: bool,
     /// Time for ICReq and Connect, in nanoseconds.
     pub handshake_timeout_ns: u64,
+    /// Time for the data of a command, from when it was asked for or its capsule came, in nanoseconds; 0 for no limit.
+    pub data_timeout_ns: u64,
     /// The shortest keep-alive timeout, in milliseconds: shorter ones are raised to it.
     pub min_keep_alive_ms: u32,
     /// Data asked for and not yet received, in bytes of one connection: later writes wait without a buffer.
@@ -46,6 +48,7 @@ impl Default for TransportOptions {
             header_digest: true,
             data_digest: true,
             handshake_timeout_ns: 10_000_000_000,
+            data_timeout_ns: 60_000_000_000,
             min_keep_alive_ms: 10_000,
             max_asked_bytes: 2 << 20,
             // What Linux gives a command before it resets the controller: a host that read nothing for so long wants nothing of it any more.

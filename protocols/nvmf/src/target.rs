@@ -3,12 +3,14 @@
 mod edit;
 mod registry;
 mod seat;
+mod traffic;
 
 pub use edit::TargetError;
 pub use registry::{Association, ControllerInfo, QueueInfo};
 pub(crate) use registry::{Join, JoinError, Registry, Where};
 pub use seat::GroupStats;
 pub(crate) use seat::{Incoming, Seat};
+pub(crate) use traffic::Traffic;
 
 use crate::listen::ListenPoint;
 use crate::{Subsystem, TransportOptions};

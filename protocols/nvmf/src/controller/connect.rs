@@ -2,7 +2,7 @@
 
 use super::{Controller, KEEP_ALIVE_UNIT_MS};
 use crate::subsystem::Kind;
-use crate::target::{Join, JoinError, Target, Where};
+use crate::target::{Join, JoinError, Target, Traffic, Where};
 use crate::{Association, Snapshot, Subsystem};
 use doorbell_wire_nvme::fabrics::{CNTLID_DYNAMIC, CNTLID_STATIC_ANY, ConnectData, ConnectInvalid, ConnectResult};
 use doorbell_wire_nvme::{Connect, Status, view};
@@ -40,6 +40,7 @@ pub(crate) fn connect(
     data: &[u8],
     at: Where,
     ends: (SocketAddr, SocketAddr),
+    traffic: &Arc<Traffic>,
 ) -> Result<(Accepted, u32), Refused> {
     let (peer, local) = ends;
     if command.recfmt != 0 {
@@ -58,7 +59,7 @@ pub(crate) fn connect(
         return Err(invalid(ConnectInvalid::SQSIZE));
     }
     let (cntlid, depth) = (data.cntlid.get(), command.sqsize + 1);
-    let join = Join { host_nqn, host_id: data.hostid, cntlid, qid: command.qid, depth, at, peer, local };
+    let join = Join { host_nqn, host_id: data.hostid, cntlid, qid: command.qid, depth, at, peer, local, traffic: traffic.clone() };
     if command.qid == 0 {
         return admin(target, snapshot, subsystem, command, join);
     }

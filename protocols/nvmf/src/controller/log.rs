@@ -96,6 +96,12 @@ impl Controller {
         let mut log = SmartLog::default();
         log.critical_warning = warning.into_bits();
         log.spare = 100;
+        let traffic = self.association.traffic();
+        // In thousands, rounded up (Base 2.1, 5.1.12.1.3).
+        log.data_units_read = U128::new(traffic.read_units.div_ceil(1000).into());
+        log.data_units_written = U128::new(traffic.written_units.div_ceil(1000).into());
+        log.host_reads = U128::new(traffic.reads.into());
+        log.host_writes = U128::new(traffic.writes.into());
         log.error_log_entries = U128::new(errors.into());
         bytes(&log).to_vec()
     }

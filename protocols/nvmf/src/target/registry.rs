@@ -1,6 +1,7 @@
 //! Controllers across reactors: ids, and the finding of a controller by its I/O queues. Locked at connect and disconnect only.
 
 use super::lock;
+use super::traffic::{Traffic, TrafficSum};
 use crate::Subsystem;
 use crate::controller::ErrorLog;
 use doorbell_block::{ReactorId, Token};
@@ -17,13 +18,14 @@ pub(crate) struct Where {
     pub(crate) token: Token,
 }
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Queue {
     qid: u16,
     at: Where,
     depth: u16,
     peer: SocketAddr,
     local: SocketAddr,
+    traffic: Arc<Traffic>,
 }
 
 /// What the queues of one controller share across reactors: two flags that change seldom, and who they are.
@@ -45,6 +47,8 @@ pub struct Association {
     told_no_cache: AtomicBool,
     errors: Mutex<ErrorLog>,
     queues: Mutex<Vec<Queue>>,
+    /// Traffic of the queues that have left.
+    past: Mutex<TrafficSum>,
 }
 
 impl Association {
@@ -118,6 +122,14 @@ impl Association {
         lock(&self.queues).iter().map(|q| q.at).filter(|at| Some(*at) != but).collect()
     }
 
+    /// What its queues have read and written, those that have left too.
+    pub(crate) fn traffic(&self) -> TrafficSum {
+        let queues = lock(&self.queues);
+        let mut sum = *lock(&self.past);
+        queues.iter().for_each(|q| sum.add(&q.traffic));
+        sum
+    }
+
     /// Every I/O connection.
     pub(crate) fn io_queues(&self) -> Vec<Where> {
         lock(&self.queues).iter().filter(|q| q.qid != 0).map(|q| q.at).collect()
@@ -159,7 +171,7 @@ pub struct QueueInfo {
 }
 
 /// A connection that wants to be a queue.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Join<'a> {
     pub(crate) host_nqn: &'a str,
     pub(crate) host_id: [u8; 16],
@@ -169,6 +181,14 @@ pub(crate) struct Join<'a> {
     pub(crate) at: Where,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
+    pub(crate) traffic: Arc<Traffic>,
+}
+
+impl Join<'_> {
+    fn queue(&self) -> Queue {
+        let Join { qid, at, depth, peer, local, .. } = *self;
+        Queue { qid, at, depth, peer, local, traffic: self.traffic.clone() }
+    }
 }
 
 /// Why it may not.
@@ -223,7 +243,8 @@ impl Registry {
             write_through: AtomicBool::new(false),
             told_no_cache: AtomicBool::new(false),
             errors: Mutex::default(),
-            queues: Mutex::new(vec![Queue { qid: 0, at: join.at, depth: join.depth, peer: join.peer, local: join.local }]),
+            queues: Mutex::new(vec![join.queue()]),
+            past: Mutex::default(),
         });
         book.controllers.insert((subsystem.id, cntlid), made.clone());
         Ok(made)
@@ -246,14 +267,17 @@ impl Registry {
         if join.qid > found.granted() || queues.iter().any(|q| q.qid == join.qid) {
             return Err(JoinError::Queue);
         }
-        queues.push(Queue { qid: join.qid, at: join.at, depth: join.depth, peer: join.peer, local: join.local });
+        queues.push(join.queue());
         drop(queues);
         Ok(found.clone())
     }
 
     /// A queue has closed. The controller is forgotten with its admin queue.
     pub(crate) fn leave(&self, association: &Association, qid: u16) {
-        lock(&association.queues).retain(|q| q.qid != qid);
+        let mut queues = lock(&association.queues);
+        let mut past = lock(&association.past);
+        queues.extract_if(.., |q| q.qid == qid).for_each(|gone| past.add(&gone.traffic));
+        drop((queues, past));
         if qid == 0 {
             let key = (association.subsystem, association.cntlid);
             let mut book = lock(&self.0);

@@ -104,7 +104,7 @@ impl Connection {
     fn connect(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16, command: &Connect, data: &[u8]) {
         let (at, ends) = (self.here(cx), (self.peer, self.local));
         let snapshot = shared.snapshot.clone();
-        match connect(&shared.target, &snapshot, command, data, at, ends) {
+        match connect(&shared.target, &snapshot, command, data, at, ends, &self.traffic) {
             Ok((accepted, result)) => {
                 let sqe = self.requests.get(slot).map(|r| r.sqe).unwrap_or_default();
                 self.become_queue(cx, shared, command, accepted);

@@ -176,7 +176,7 @@ impl Connection {
         };
         let parked = needs_box && io.is_none();
         let Some(r) = self.requests.get(slot) else { return Taken::Broken(Fault::SEQUENCE) };
-        (r.plan, r.queue, r.io) = (plan, asked.queue, io);
+        (r.plan, r.queue, r.io, r.since) = (plan, asked.queue, io, cx.now());
         r.len = match asked.pointer {
             Pointer::None => 0,
             Pointer::InCapsule(len) | Pointer::Transport(len) => len,
@@ -198,6 +198,7 @@ impl Connection {
         }
         if from_host {
             self.set_step(slot, Step::InCapsule);
+            self.owed(cx, shared);
             return Taken::Yes(Some(slot));
         }
         self.execute(cx, shared, slot);
@@ -330,10 +331,12 @@ impl Connection {
             let Some(r) = self.requests.get(slot) else { return cx.put_io(io) };
             r.io = Some(io);
             r.step = Step::Asked;
+            r.since = cx.now();
             r.transfer = H2cTransfer::new(&r2t);
             self.asked_bytes = self.asked_bytes.saturating_add(r2t.len);
             let codec = &self.codec;
             self.tx.head(HEADER_ROOM, |out| codec.write_r2t(out, &r2t));
+            self.owed(cx, shared);
         }
     }
 }

@@ -6,7 +6,7 @@ use super::request::{Requests, Step};
 use super::send::Sending;
 use super::wire::Wire;
 use crate::controller::Controller;
-use crate::target::{Ending, Seat, Target, Where, wake};
+use crate::target::{Ending, Seat, Target, Traffic, Where, wake};
 use crate::{Association, Snapshot, Subsystem};
 use doorbell_block::{ConsumerId, Cx, Done, Events, Ticks, Token};
 use doorbell_wire_nvme_tcp::{self as pdu, ControllerOffer};
@@ -84,6 +84,8 @@ pub(crate) struct Connection {
     pub(super) qid: u16,
     pub(super) flow_control: bool,
     pub(super) sq_head: u16,
+    /// What its commands have moved.
+    pub(super) traffic: Arc<Traffic>,
     pub(super) requests: Requests,
     pub(super) rx: Receiving,
     pub(super) tx: Sending,
@@ -108,6 +110,8 @@ pub(crate) struct Connection {
     pub(super) excused: bool,
     pub(super) timer: Ticks,
     deadline: Ticks,
+    /// When to look whether data is overdue; never while none was asked for since the last look.
+    data_look: Ticks,
     spin_until: Ticks,
     spinning: bool,
     /// Abort commands under way (admin queue).
@@ -158,6 +162,7 @@ impl Connection {
             qid: 0,
             flow_control: true,
             sq_head: 0,
+            traffic: Arc::default(),
             requests: Requests::new(1),
             rx: Receiving::default(),
             tx: Sending::default(),
@@ -173,6 +178,7 @@ impl Connection {
             excused: false,
             timer: deadline,
             deadline,
+            data_look: NEVER,
             spin_until: Ticks(0),
             spinning: false,
             aborts: 0,
@@ -299,9 +305,37 @@ impl Connection {
             let expires = self.heard.after(ns);
             self.timer = self.timer.min(expires);
             if now >= expires {
-                self.close(cx, shared, "its keep-alive timer has expired");
+                return self.close(cx, shared, "its keep-alive timer has expired");
             }
         }
+        if now >= self.data_look {
+            self.look_at_data(cx, shared);
+        }
+        self.timer = self.timer.min(self.data_look);
+    }
+
+    /// The host owes data from now on: makes sure that somebody looks whether it comes.
+    #[inline]
+    pub(super) fn owed(&mut self, cx: &mut Cx, shared: &Shared) {
+        let limit_ns = shared.snapshot.options.data_timeout_ns;
+        if self.data_look == NEVER && limit_ns > 0 {
+            self.data_look = cx.now().after(limit_ns);
+            self.timer = self.timer.min(self.data_look);
+            cx.wake_at(self.token, self.timer);
+        }
+    }
+
+    /// Ends a connection that holds buffers for data which does not come: only so long may a host have them for nothing.
+    fn look_at_data(&mut self, cx: &mut Cx, shared: &mut Shared) {
+        let (now, limit_ns) = (cx.now(), shared.snapshot.options.data_timeout_ns);
+        let held_up = self.is_held_up();
+        self.data_look = match self.requests.owed_since() {
+            // What is not read yet may be the data.
+            Some(_) if held_up => now.after(limit_ns),
+            Some(since) if now >= since.after(limit_ns) => return self.close(cx, shared, "the data of its commands does not come"),
+            Some(since) => since.after(limit_ns),
+            None => NEVER,
+        };
     }
 
     /// Who takes nothing of what is for it holds buffers: when others suffer from that, the group lets it go. Its host has given these

@@ -74,6 +74,17 @@ impl Connection {
             return cx.put_io(io);
         }
         if status.is_ok() {
+            let bytes = r.plan.bytes;
+            // Which commands count: NVM 1.1, 4.1.4.2.
+            match io.op {
+                Op::Read | Op::Compare => self.traffic.read(bytes),
+                Op::Write => self.traffic.written(bytes),
+                Op::CompareAndWrite => {
+                    self.traffic.read(bytes);
+                    self.traffic.written(bytes);
+                }
+                _ => {}
+            }
             match r.plan.shape {
                 Shape::One if r.plan.way == Way::ToHost => return self.give(shared, slot, io),
                 Shape::FlushAll => {

@@ -4,7 +4,7 @@ use super::namespaces::QueueId;
 use super::share::{Charge, Held};
 use crate::io::Plan;
 use crate::target::Where;
-use doorbell_block::{Io, IoId};
+use doorbell_block::{Io, IoId, Ticks};
 use doorbell_mem::SgList;
 use doorbell_wire_nvme::{Sqe, Status};
 use doorbell_wire_nvme_tcp::H2cTransfer;
@@ -49,6 +49,8 @@ pub(super) struct Request {
     /// Its namespace's queue.
     pub(super) queue: QueueId,
     pub(super) transfer: Option<H2cTransfer>,
+    /// When its data was asked for, or began to come.
+    pub(super) since: Ticks,
     /// The other half of a fused pair.
     pub(super) partner: Option<u16>,
     /// It fails with this once its data, which is on its way, has come.
@@ -73,6 +75,7 @@ impl Request {
             copied: 0,
             queue: QueueId::default(),
             transfer: None,
+            since: Ticks(0),
             partner: None,
             doomed: None,
             aborter: None,
@@ -158,6 +161,11 @@ impl Requests {
     pub(super) fn find(&self, cid: u16) -> Option<u16> {
         let at = self.all.iter().position(|r| r.step != Step::Free && r.sqe.cid.get() == cid)?;
         u16::try_from(at).ok()
+    }
+
+    /// Since when the host owes the data for which a command holds buffers: the earliest of all.
+    pub(super) fn owed_since(&self) -> Option<Ticks> {
+        self.all.iter().filter(|r| matches!(r.step, Step::Asked | Step::InCapsule)).map(|r| r.since).min()
     }
 
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Request> {

@@ -210,3 +210,36 @@ fn a_host_that_was_told_of_no_cache_gets_every_write_made_durable() {
     done(host.io(&mut world, &write, &[1; 512]));
     assert_eq!(device.forced(), 2);
 }
+
+#[test]
+fn the_smart_log_counts_what_was_read_and_written() {
+    let (mut world, mut host) = pair();
+    let smart = |world: &mut World, host: &mut Host| {
+        let get = GetLogPage { lid: LogId::SMART, len: 512, ..GetLogPage::default() };
+        let sqe = AdminCommand::GetLogPage(get).encode().with_nsid(NSID_ALL).with_sgl(Sgl::Transport { len: 512 });
+        let page = done(host.admin(world, &sqe)).data;
+        let log = view::<doorbell_wire_nvme::log::SmartLog>(&page).unwrap();
+        [log.data_units_read, log.data_units_written, log.host_reads, log.host_writes].map(|n| n.get())
+    };
+    assert_eq!(smart(&mut world, &mut host), [0; 4]);
+    // 4 x 250 units are one thousand, and one more is the second, begun.
+    for n in 0..4 {
+        put(&mut world, &mut host, 0, &pattern(250 * 512, n));
+    }
+    assert_eq!(smart(&mut world, &mut host), [0, 1, 0, 4]);
+    put(&mut world, &mut host, 0, &pattern(512, 1));
+    get(&mut world, &mut host, 0, 1);
+    done(host.io(&mut world, &IoCommand::Verify(rw(0, 8)).encode().with_nsid(1), &[]));
+    assert_eq!(smart(&mut world, &mut host), [1, 2, 2, 5]);
+    // What fails and what moves no data of the host's is not counted.
+    assert_eq!(status(host.io(&mut world, &in_capsule(IoCommand::Compare(rw(0, 1)), 512), &pattern(512, 2))), Status::COMPARE_FAILURE);
+    let zeroes = WriteZeroes { slba: 2, blocks: 3, ..WriteZeroes::default() };
+    done(host.io(&mut world, &IoCommand::WriteZeroes(zeroes).encode().with_nsid(1), &[]));
+    done(host.io(&mut world, &IoCommand::Flush.encode().with_nsid(1), &[]));
+    assert_eq!(smart(&mut world, &mut host), [1, 2, 2, 5]);
+    // A queue that leaves takes nothing with it.
+    host.io.as_ref().unwrap().pipe.0.borrow_mut().hung_up = true;
+    world.settle();
+    assert_eq!(world.connections(), 1);
+    assert_eq!(smart(&mut world, &mut host), [1, 2, 2, 5]);
+}

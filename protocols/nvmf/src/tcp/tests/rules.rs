@@ -255,3 +255,52 @@ fn an_abort_is_answered() {
     assert_eq!(done(host.admin(&mut world, &abort(1, 77))).result, 1);
     assert_eq!(done(host.admin(&mut world, &abort(9, 77))).result, 1);
 }
+
+/// Seconds until a host that owes data is given up.
+const DATA_S: u64 = 60;
+const SECOND: u64 = 1_000_000_000;
+
+#[test]
+fn data_that_was_asked_for_and_does_not_come_ends_the_connection() {
+    let (mut world, mut host) = pair();
+    asked_for(&mut world, &mut host);
+    // Other commands go on meanwhile, and change nothing.
+    for _ in 0..DATA_S - 1 {
+        world.advance(SECOND);
+        assert_eq!(get(&mut world, &mut host, 0, 1).len(), 512);
+    }
+    assert!(!host.io.as_ref().unwrap().is_closed());
+    world.advance(2 * SECOND);
+    assert!(host.io.as_ref().unwrap().is_closed());
+    assert_eq!(world.connections(), 1, "only the admin queue");
+}
+
+#[test]
+fn half_a_capsule_ends_the_connection() {
+    let (mut world, mut host) = pair();
+    let codec = doorbell_wire_nvme_tcp::Connection::host(HostOffer::default());
+    let sqe = in_capsule(IoCommand::Write(rw(0, 8)), 4096).with_cid(host.cid());
+    let mut room = [0; doorbell_wire_nvme_tcp::HEADER_ROOM];
+    let n = codec.write_capsule_cmd(&mut room, &sqe, 4096).unwrap();
+    host.raw(true, &room[..n]);
+    host.raw(true, &[7; 1000]);
+    world.settle();
+    world.advance((DATA_S - 1) * SECOND);
+    assert!(!host.io.as_ref().unwrap().is_closed());
+    world.advance(2 * SECOND);
+    assert!(host.io.as_ref().unwrap().is_closed());
+}
+
+#[test]
+fn who_sends_its_data_is_not_ended() {
+    let (mut world, mut host) = pair();
+    for n in 0..4 {
+        let data = asked_for(&mut world, &mut host);
+        world.advance((DATA_S - 1) * SECOND);
+        host.h2c(true, &data);
+        host.h2c(true, &H2cData { offset: 512, last: true, ..data });
+        world.settle();
+        world.advance(n * DATA_S * SECOND);
+    }
+    assert_eq!(get(&mut world, &mut host, 0, 2), [0x5a; 1024]);
+}
