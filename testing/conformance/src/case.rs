@@ -1,6 +1,6 @@
 //! What a case is given, and what it answers.
 
-use doorbell_block::{BlockDevice, DeviceInfo, Op};
+use doorbell_block::{BlockDevice, Cx, DeviceInfo, Op};
 use doorbell_reactor::Local;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -73,6 +73,12 @@ impl Patience {
 /// Counts flushes and FUA writes that reached what makes them true.
 pub type Probe = Arc<dyn Fn() -> u64 + Send + Sync>;
 
+/// Takes a device away for good.
+pub(crate) type Removal = Rc<dyn Fn()>;
+
+/// Gives a device another size, in blocks, and tells who ought to know.
+pub(crate) type Resizing = Rc<dyn Fn(&mut Cx, u64)>;
+
 /// What a case works with.
 pub struct Env {
     /// The first reactor.
@@ -83,6 +89,10 @@ pub struct Env {
     pub info: Arc<DeviceInfo>,
     /// Counts what made writes durable.
     pub probe: Option<Probe>,
+    /// Takes it away.
+    pub(crate) removal: Option<Removal>,
+    /// Gives it another size.
+    pub(crate) resizing: Option<Resizing>,
     /// Where the case's chance comes from.
     pub seed: u64,
     /// How long it waits.

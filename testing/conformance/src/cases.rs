@@ -1,5 +1,6 @@
 //! The cases, by name. Each gets a fresh device on fresh reactors.
 
+mod change;
 mod data;
 mod early;
 mod edges;
@@ -55,4 +56,6 @@ cases! {
     1 load::scarce_boxes_and_buffers,
     1 load::two_queues,
     3 load::several_reactors,
+    1 change::resized_under_load,
+    1 change::removed_under_load,
 }

@@ -1,8 +1,8 @@
 //! Runs the cases over a device, on real reactors or in a simulated machine, and says in words what failed.
 
-use crate::case::{Case, Env, Failure, Outcome, Patience, Probe, Verdict};
+use crate::case::{Case, Env, Failure, Outcome, Patience, Probe, Removal, Resizing, Verdict};
 use crate::cases;
-use doorbell_block::BlockDevice;
+use doorbell_block::{BlockDevice, Cx};
 use doorbell_mem::{Backing, ClassSpec, PoolSpec};
 use doorbell_reactor::{Closed, Config, Local, run};
 use doorbell_sim::{Machine, MachineSpec};
@@ -18,18 +18,30 @@ use std::sync::Arc;
 pub struct Subject {
     device: Arc<dyn BlockDevice>,
     probe: Option<Probe>,
+    removal: Option<Removal>,
+    resizing: Option<Resizing>,
     keep: Vec<Box<dyn Any>>,
 }
 
 impl Subject {
     /// A device by itself.
     pub fn new(device: Arc<dyn BlockDevice>) -> Subject {
-        Subject { device, probe: None, keep: Vec::new() }
+        Subject { device, probe: None, removal: None, resizing: None, keep: Vec::new() }
     }
 
     /// With a count of the flushes and FUA writes that reached what makes them true.
     pub fn probe(self, count: impl Fn() -> u64 + Send + Sync + 'static) -> Subject {
         Subject { probe: Some(Arc::new(count)), ..self }
+    }
+
+    /// With a way to take it away for good.
+    pub fn removal(self, remove: impl Fn() + 'static) -> Subject {
+        Subject { removal: Some(Rc::new(remove)), ..self }
+    }
+
+    /// With a way to give it another size, in blocks, never more than it began with; it tells whoever has to be told.
+    pub fn resizing(self, resize: impl Fn(&mut Cx, u64) + 'static) -> Subject {
+        Subject { resizing: Some(Rc::new(resize)), ..self }
     }
 
     /// With something that is to live as long as the device is used: a folder, a registry.
@@ -173,9 +185,9 @@ impl Suite {
         let seed = case.name.bytes().fold(self.seed, |seed, b| seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b));
         async move {
             let subject = make(local.clone()).await.map_err(|why| Failure::new(format!("the device could not be made: {why}")))?;
-            let Subject { device, probe, keep } = subject;
+            let Subject { device, probe, removal, resizing, keep } = subject;
             let info = device.info();
-            let outcome = (case.run)(Rc::new(Env { local: local.clone(), device, info, probe, seed, patience })).await;
+            let outcome = (case.run)(Rc::new(Env { local: local.clone(), device, info, probe, removal, resizing, seed, patience })).await;
             drop(keep);
             outcome
         }

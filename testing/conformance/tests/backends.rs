@@ -6,11 +6,12 @@ use doorbell_backends::malloc::{Malloc, MallocOptions};
 use doorbell_backends::null::{Null, NullOptions};
 use doorbell_backends::passthru::Passthru;
 use doorbell_backends::uring::{Completions, Uring};
-use doorbell_block::BlockDevice;
+use doorbell_block::{BlockDevice, Cx};
 use doorbell_conformance::{Subject, Suite};
 use doorbell_mem::Regions;
 use doorbell_sys::file::Direct;
 use doorbell_sys::helper::Helpers;
+use std::fs::File;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -77,14 +78,20 @@ impl Drop for Scratch {
     }
 }
 
-type Open = fn(&FileOptions, &Helpers) -> Result<Arc<dyn BlockDevice>, String>;
+/// A device, and what has it look at its size again.
+type Opened = (Arc<dyn BlockDevice>, Box<dyn Fn()>);
+type Open = fn(&FileOptions, &Helpers) -> Result<Opened, String>;
 
-fn aio(options: &FileOptions, helpers: &Helpers) -> Result<Arc<dyn BlockDevice>, String> {
-    Aio::open(options, helpers).map(|d| Arc::new(d) as Arc<dyn BlockDevice>).map_err(|e| e.to_string())
+fn aio(options: &FileOptions, helpers: &Helpers) -> Result<Opened, String> {
+    let device = Arc::new(Aio::open(options, helpers).map_err(|e| e.to_string())?);
+    let again = device.clone();
+    Ok((device, Box::new(move || assert!(again.rescan().is_ok()))))
 }
 
-fn uring(options: &FileOptions, helpers: &Helpers) -> Result<Arc<dyn BlockDevice>, String> {
-    Uring::open(options, Completions::Interrupts, helpers).map(|d| Arc::new(d) as Arc<dyn BlockDevice>).map_err(|e| e.to_string())
+fn uring(options: &FileOptions, helpers: &Helpers) -> Result<Opened, String> {
+    let device = Arc::new(Uring::open(options, Completions::Interrupts, helpers).map_err(|e| e.to_string())?);
+    let again = device.clone();
+    Ok((device, Box::new(move || assert!(again.rescan().is_ok()))))
 }
 
 fn over_file(name: &str, open: Open, direct: Direct, block_bytes: u32) -> Suite {
@@ -93,8 +100,14 @@ fn over_file(name: &str, open: Open, direct: Direct, block_bytes: u32) -> Suite 
         let mut options = FileOptions::new(&scratch.0);
         (options.create_bytes, options.block_bytes, options.direct) = (Some(8 << 20), Some(block_bytes), direct);
         let helpers = Helpers::new(2).map_err(|e| e.to_string())?;
-        let device = open(&options, &helpers)?;
-        Ok(Subject::new(device).keep(scratch).keep(helpers))
+        let (device, rescan) = open(&options, &helpers)?;
+        let path = scratch.0.clone();
+        let resize = move |_: &mut Cx, blocks: u64| {
+            let file = File::options().write(true).open(&path).expect("it is there");
+            file.set_len(blocks * u64::from(block_bytes)).expect("it can be cut and grown");
+            rescan();
+        };
+        Ok(Subject::new(device).resizing(resize).keep(scratch).keep(helpers))
     })
 }
 

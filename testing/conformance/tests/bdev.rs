@@ -6,7 +6,7 @@ use common::opened;
 use doorbell_backends::malloc::{Malloc, MallocOptions};
 use doorbell_backends::passthru::Passthru;
 use doorbell_bdev::Access;
-use doorbell_block::{BlockDevice, DeviceInfo, Limits, Op, OpSet, ReadAfterUnmap, WriteCache};
+use doorbell_block::{BlockDevice, Cx, DeviceInfo, Limits, Op, OpSet, ReadAfterUnmap, WriteCache};
 use doorbell_conformance::{Ram, Subject, Suite};
 use doorbell_mem::Regions;
 use doorbell_sim::{DiskSpec, SimDisk, seeds};
@@ -24,10 +24,15 @@ fn layered(make: impl Fn() -> Arc<dyn BlockDevice> + 'static, access: Access) ->
 fn over_disk(spec: DiskSpec) -> Suite {
     Suite::new("bdev over a disk", move |_| {
         let disk = SimDisk::new(spec.clone());
-        let counters = disk.clone();
+        let [counters, pulled, resized] = std::array::from_fn(|_| disk.clone());
         let (registry, handle) = opened(Arc::new(disk), Access::Write);
         let probe = move || counters.counters().flushes + counters.counters().fua_writes;
-        async move { Ok(Subject::new(handle).probe(probe).keep(registry)) }
+        let told = registry.clone();
+        let resize = move |cx: &mut Cx, blocks| {
+            resized.resize(blocks);
+            told.resized(cx, "device");
+        };
+        async move { Ok(Subject::new(handle).probe(probe).removal(move || pulled.remove()).resizing(resize).keep(registry)) }
     })
 }
 

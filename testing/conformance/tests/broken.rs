@@ -262,3 +262,14 @@ faults! {
     wakes_for_nothing: NeverRests of ram, caught by "rests_when_idle", which says "for nothing";
     a_panic: Panics of ram, caught by "out_of_range", which says "panicked: past the end";
 }
+
+/// What is said to be taken away, or made smaller, and is not.
+#[test]
+fn a_change_that_did_not_come() {
+    let make = || Subject::new(Arc::new(Ram::new(9, 4096))).removal(|| {}).resizing(|_, _| {});
+    let suite = Suite::new("broken", move |_| async move { Ok(make()) }).only(&["removed_under_load", "resized_under_load"]);
+    let report = suite.run_simulated();
+    let says = |case: &str, what: &str| report.failed().iter().any(|(name, why)| *name == case && why.contains(what));
+    assert!(says("removed_under_load", "ended as ok after the device was taken away"), "{report}");
+    assert!(says("resized_under_load", "it says 4096 blocks, and has 2048"), "{report}");
+}
