@@ -43,6 +43,8 @@ params! {
         uuid: Option<Uuid>,
         /// Whether every transfer asks not to block (block devices only). Otherwise those do for which it helps; no reactor waits either way.
         nowait: bool = false,
+        /// Take it although somebody else has it: mounted, locked, or part of something. Both then write, and neither knows.
+        force: Option<bool>,
     }
 }
 
@@ -64,6 +66,7 @@ async fn create(host: &Host, known: &Known<Aio>, mut params: Create) -> Result<S
     let options = FileOptions {
         block_bytes: params.block_size.filter(|bytes| *bytes != 0),
         read_only: params.readonly,
+        force: params.force.unwrap_or(false),
         unmap: params.fallocate,
         nowait: if params.nowait { Nowait::Always } else { Nowait::Learn },
         ..FileOptions::new(&params.filename)

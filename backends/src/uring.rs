@@ -48,6 +48,8 @@ params! {
         block_size: Option<u32>,
         /// UUID of the device; made at random when not given.
         uuid: Option<Uuid>,
+        /// Take it although somebody else has it: mounted, locked, or part of something. Both then write, and neither knows.
+        force: Option<bool>,
     }
 }
 
@@ -66,7 +68,11 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
 
 async fn create(host: &Host, known: &Known<Uring>, mut params: Create) -> Result<String, RpcError> {
     host.check_free(&params.name)?;
-    let options = FileOptions { block_bytes: params.block_size.filter(|bytes| *bytes != 0), ..FileOptions::new(&params.filename) };
+    let options = FileOptions {
+        block_bytes: params.block_size.filter(|bytes| *bytes != 0),
+        force: params.force.unwrap_or(false),
+        ..FileOptions::new(&params.filename)
+    };
     let opened = host.blocking(move |helpers| Uring::open(&options, Completions::Interrupts, helpers)).await?;
     let device = opened.map_err(|error| RpcError::errno(error.errno()).because(error))?;
     let specific = serde_json::json!({ "uring": { "filename": params.filename }});

@@ -5,6 +5,14 @@
 #[doc = include_str!("../chapters/add-a-back-end.md")]
 pub mod add_a_back_end {}
 
+/// Serving: from the first command to a disk that a host has mounted.
+#[doc = include_str!("../chapters/serving.md")]
+pub mod serving {}
+
+/// What is not proven.
+#[doc = include_str!("../chapters/not-proven.md")]
+pub mod not_proven {}
+
 /// Using the block layer as a library.
 #[doc = include_str!("../chapters/library.md")]
 pub mod library {}

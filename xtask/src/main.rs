@@ -1,11 +1,13 @@
 //! `cargo xtask`: what CI runs and what a person runs, by the same commands.
 //!
 //! `test` runs every check there is, stage by stage; `tidy` the rules no compiler checks; `bench` the benchmarks; `soak` the tests
-//! at lengths that CI has no time for; `guest` a command in a QEMU guest. Nothing here is part of what Doorbell ships.
+//! at lengths that CI has no time for; `guide` writes the guide's pages that are made from code; `guest` runs a command in a QEMU
+//! guest. Nothing here is part of what Doorbell ships.
 #![forbid(unsafe_code)]
 
 mod bench;
 mod guest;
+mod guide;
 mod licences;
 mod metadata;
 mod shell;
@@ -37,6 +39,8 @@ enum Command {
     Bench(bench::Options),
     /// Run the randomised tests and the fuzzers for long
     Soak(soak::Options),
+    /// Write the guide's pages of the RPC methods anew
+    Guide,
     /// Run a command in a QEMU guest that sees this machine's files
     Guest(guest::Options),
 }
@@ -48,6 +52,7 @@ fn main() -> ExitCode {
         Command::Tidy => tidy_all(&root),
         Command::Bench(options) => bench::run(&root, &options),
         Command::Soak(options) => soak::run(&root, &options),
+        Command::Guide => guide::run(&root),
         Command::Guest(options) => guest::run(&options),
     };
     match result {

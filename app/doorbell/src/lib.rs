@@ -30,7 +30,8 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Perf { command: PerfCommand::Block(args) } => perf::run_block(*args).map_err(|e| e.to_string()),
         Command::Completions { shell } => pages::completions(shell).map(|()| true).map_err(|e| e.to_string()),
-        Command::Man { out } => pages::man(out.as_deref()).map(|()| true).map_err(|e| e.to_string()),
+        Command::Man { out: Some(folder), rpc: true } => pages::write_rpc_pages(&folder).map(|()| true).map_err(|e| e.to_string()),
+        Command::Man { out, .. } => pages::man(out.as_deref()).map(|()| true).map_err(|e| e.to_string()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,

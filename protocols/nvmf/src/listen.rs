@@ -1,6 +1,7 @@
 //! Listening sockets: on the first reactor's executor, shared by the subsystems that listen at one address.
 
 use crate::target::{Incoming, Target, TargetError};
+use crate::tcp::LogLimit;
 use crate::{Listener as Listens, Snapshot};
 use doorbell_reactor::{Local, Receiver, Sender, oneshot};
 use doorbell_sys::epoll::Interest;
@@ -92,13 +93,23 @@ async fn resolve(traddr: &str, trsvcid: &str) -> io::Result<SocketAddr> {
 
 /// Takes connections until told to stop.
 async fn accept(target: &Target, local: &Local, listener: &Listener, watched: &doorbell_reactor::AsyncFd, mut stop: Receiver<()>) {
+    // Whoever comes and is turned away has shown nothing but an address: there are as many of them as somebody likes to send.
+    let (mut lines, mut failing) = (LogLimit::default(), false);
     loop {
         let next = watched.retry(|_| listener.accept()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()));
         let Some(taken) = until(&mut stop, next).await else { return };
         match taken {
-            Ok((stream, peer)) => welcome(target, stream, peer, &target.snapshot()),
+            Ok((stream, peer)) => {
+                failing = false;
+                let snapshot = target.snapshot();
+                if !welcome(target, stream, peer, &snapshot) && lines.allow(local.now(), peer.ip()) {
+                    tracing::warn!(%peer, limit = snapshot.options.max_connections, "too many NVMe/TCP connections: this one is closed");
+                }
+            }
             Err(error) => {
-                tracing::warn!(%error, "cannot take NVMe/TCP connections for the moment");
+                if !std::mem::replace(&mut failing, true) {
+                    tracing::warn!(%error, "cannot take NVMe/TCP connections for the moment");
+                }
                 if until(&mut stop, local.sleep_ns(PAUSE_NS)).await.is_none() {
                     return;
                 }
@@ -119,10 +130,10 @@ async fn until<T>(stop: &mut Receiver<()>, next: impl Future<Output = T>) -> Opt
     .await
 }
 
-fn welcome(target: &Target, stream: doorbell_sys::socket::Stream, peer: SocketAddr, snapshot: &Snapshot) {
+/// Hands a connection to a reactor. False if there are too many.
+fn welcome(target: &Target, stream: doorbell_sys::socket::Stream, peer: SocketAddr, snapshot: &Snapshot) -> bool {
     if !target.admit(snapshot.options.max_connections) {
-        tracing::warn!(%peer, limit = snapshot.options.max_connections, "too many NVMe/TCP connections: this one is closed");
-        return;
+        return false;
     }
     // A host without keep-alive timer that vanishes is noticed by TCP's.
     let prepared = stream.set_nodelay(true).and_then(|()| stream.set_keepalive(true));
@@ -137,4 +148,5 @@ fn welcome(target: &Target, stream: doorbell_sys::socket::Stream, peer: SocketAd
     if !taken {
         target.left();
     }
+    true
 }

@@ -15,7 +15,7 @@ mod send;
 mod share;
 mod wire;
 
-pub(crate) use group::Group;
+pub(crate) use group::{Group, LogLimit};
 pub use wire::Wire;
 
 #[cfg(test)]

@@ -31,6 +31,27 @@ fn describe(method: &Method) -> Value {
     Value::Object(map)
 }
 
+/// The page that leads to the others: the methods, grouped by the first word of their names, and apart from them those that are only kept.
+pub fn guide_index<'a>(methods: impl IntoIterator<Item = &'a Method>) -> String {
+    let mut page = "# RPC methods\n\nEvery method that this server has, as `doorbell rpc` lists them. Names, parameters and errors are SPDK's; what begins with \
+        `doorbell_` is our own. These pages are made from the methods themselves by `cargo xtask guide`.\n"
+        .to_owned();
+    let mut all: Vec<&Method> = methods.into_iter().collect();
+    all.sort_by_key(|method| (method.is_kept(), method.name));
+    let group = |method: &Method| if method.is_kept() { KEPT } else { method.name.split('_').next().unwrap_or_default() };
+    for some in all.chunk_by(|a, b| group(a) == group(b)) {
+        let name = some.first().map_or("", |method| group(method));
+        let _ = write!(page, "\n## {name}\n\n| method | what it does |\n| --- | --- |\n");
+        for method in some {
+            let _ = writeln!(page, "| [`{0}`]({0}.md) | {1} |", method.name, method.doc.trim().replace('|', "\\|"));
+        }
+    }
+    page
+}
+
+/// The heading of methods that are only kept.
+const KEPT: &str = "Kept for saved configurations";
+
 /// A method's page in the guide.
 pub fn guide_page(method: &Method) -> String {
     let mut page = format!("# `{}`\n\n{}\n\n", method.name, method.doc.trim());

@@ -30,7 +30,7 @@ mod uuid;
 pub use control::{Control, ControlError, Notice, Options, State, WeakControl};
 pub use error::RpcError;
 pub use field::{Field, Kind};
-pub use guide::{guide_page, schema};
+pub use guide::{guide_index, guide_page, schema};
 pub use interface::{Interface, Mismatch, Spec, conforms, spdk};
 pub use keep::Keep;
 pub use method::{Alias, LocalFuture, Method, Methods, When};

@@ -1,4 +1,4 @@
-//! A device on the command line: `PATH[,size=1G][,ro][,engine=aio|uring][,block-size=512][,name=NAME]`.
+//! A device on the command line: `PATH[,size=1G][,ro][,engine=aio|uring][,block-size=512][,name=NAME][,force]`.
 
 use crate::size;
 use std::path::PathBuf;
@@ -36,6 +36,8 @@ pub struct DeviceSpec {
     pub block_size: Option<u32>,
     /// Its name among the block devices.
     pub name: Option<String>,
+    /// Take it although somebody else has it.
+    pub force: bool,
 }
 
 /// Not a device.
@@ -45,7 +47,7 @@ pub enum BadDevice {
     #[error("it begins with the path of a file or block device")]
     NoPath,
     /// An option that there is not.
-    #[error("`{0}` is none of size=.., ro, engine=aio|uring, block-size=.., name=.. (a path cannot contain a comma)")]
+    #[error("`{0}` is none of size=.., ro, engine=aio|uring, block-size=.., name=.., force (a path cannot contain a comma)")]
     Unknown(String),
     /// A value that makes no sense.
     #[error("{0}: {1}")]
@@ -58,7 +60,8 @@ impl FromStr for DeviceSpec {
     fn from_str(text: &str) -> Result<Self, BadDevice> {
         let mut parts = text.split(',');
         let path = parts.next().filter(|path| !path.is_empty()).ok_or(BadDevice::NoPath)?;
-        let mut spec = DeviceSpec { path: path.into(), size: None, read_only: false, engine: None, block_size: None, name: None };
+        let mut spec =
+            DeviceSpec { path: path.into(), size: None, read_only: false, engine: None, block_size: None, name: None, force: false };
         for part in parts {
             let (key, value) = part.split_once('=').unwrap_or((part, ""));
             match key {
@@ -67,6 +70,8 @@ impl FromStr for DeviceSpec {
                 "ro" if value == "false" => spec.read_only = false,
                 "engine" => spec.engine = Some(engine(value)?),
                 "block-size" => spec.block_size = Some(block_size(value)?),
+                "force" if value.is_empty() || value == "true" => spec.force = true,
+                "force" if value == "false" => spec.force = false,
                 "name" if !value.is_empty() => spec.name = Some(value.to_owned()),
                 _ => return Err(BadDevice::Unknown(part.to_owned())),
             }

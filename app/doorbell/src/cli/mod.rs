@@ -43,9 +43,12 @@ pub enum Command {
     },
     /// Print the manual page, or write one for each command into a folder
     Man {
-        /// Where to write them.
+        /// Where to write them
         #[arg(long, value_name = "FOLDER")]
         out: Option<PathBuf>,
+        /// Write a page for each RPC method instead, in Markdown
+        #[arg(long, requires = "out")]
+        rpc: bool,
     },
 }
 

@@ -21,7 +21,7 @@ pub enum Poll {
 #[derive(Debug, Args)]
 #[command(args_override_self = true, disable_version_flag = true)]
 pub struct ServeArgs {
-    /// Serve a file or block device: PATH[,size=1G][,ro][,engine=aio|uring][,block-size=512][,name=NAME]; may be repeated
+    /// Serve a file or block device: PATH[,size=1G][,ro][,engine=aio|uring][,block-size=512][,name=NAME][,force]; may be repeated
     #[arg(long = "file", value_name = "PATH[,OPTION..]", help_heading = "What is served")]
     pub files: Vec<DeviceSpec>,
     /// Serve memory of this size; may be repeated

@@ -54,7 +54,7 @@ pub(crate) fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
             if made.is_err() {
                 let _ = std::fs::remove_file(path); // a file of no size would be taken for the real one next time
             } else {
-                tracing::info!(path = %path.display(), bytes, "made");
+                tracing::info!(path = %path.display(), bytes, "made the file");
             }
             made.map_err(problem)
         }
@@ -63,7 +63,7 @@ pub(crate) fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
             if is.is_file() && is.len() < bytes && !spec.read_only {
                 let file = OpenOptions::new().write(true).open(path).map_err(problem)?;
                 file.set_len(bytes).map_err(problem)?;
-                tracing::info!(path = %path.display(), from = is.len(), to = bytes, "grown");
+                tracing::info!(path = %path.display(), from = is.len(), to = bytes, "the file has grown");
             }
             Ok(())
         }

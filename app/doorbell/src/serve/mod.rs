@@ -84,7 +84,15 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     let mut files: Vec<DeviceSpec> = args.files.clone();
     if args.is_default() {
         let size = (!PathBuf::from(DEFAULT_FILE).exists()).then_some(DEFAULT_BYTES);
-        files.push(DeviceSpec { path: DEFAULT_FILE.into(), size, read_only: false, engine: None, block_size: None, name: None });
+        files.push(DeviceSpec {
+            path: DEFAULT_FILE.into(),
+            size,
+            read_only: false,
+            engine: None,
+            block_size: None,
+            name: None,
+            force: false,
+        });
     }
     if files.is_empty() && args.mallocs.is_empty() {
         let flags = [("--listen", !args.listens.is_empty()), ("--allow-host", !args.allow_hosts.is_empty()), ("--nqn", args.nqn.is_some())];

@@ -82,7 +82,8 @@ pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
             }
             Device::File(spec, identity) => {
                 let common =
-                    json!({"name": name, "filename": spec.path.to_string_lossy(), "block_size": spec.block_size, "uuid": identity.uuid});
+                    json!({"name": name, "filename": spec.path.to_string_lossy(), "block_size": spec.block_size, "uuid": identity.uuid,
+                        "force": spec.force.then_some(true)});
                 let mut made = match spec.engine.unwrap_or(Engine::DEFAULT) {
                     Engine::Uring => step("bdev_uring_create", common),
                     Engine::Aio => step("bdev_aio_create", common),

@@ -14,6 +14,9 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 
+#[cfg(test)]
+mod tests;
+
 /// What a token is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -25,7 +28,7 @@ enum Role {
 
 /// Log lines of a peer, so many in a while.
 #[derive(Default)]
-pub(super) struct LogLimit {
+pub(crate) struct LogLimit {
     peers: HashMap<IpAddr, (Ticks, u32)>,
 }
 
@@ -35,7 +38,7 @@ impl LogLimit {
     const PEERS: usize = 1024;
 
     /// May a line about this peer be written?
-    pub(super) fn allow(&mut self, now: Ticks, peer: IpAddr) -> bool {
+    pub(crate) fn allow(&mut self, now: Ticks, peer: IpAddr) -> bool {
         if self.peers.len() >= Self::PEERS {
             self.peers.retain(|_, (since, _)| now.since(*since) < Self::WINDOW_NS);
         }

@@ -1,7 +1,7 @@
 use super::*;
 
 fn bare(path: &str) -> DeviceSpec {
-    DeviceSpec { path: path.into(), size: None, read_only: false, engine: None, block_size: None, name: None }
+    DeviceSpec { path: path.into(), size: None, read_only: false, engine: None, block_size: None, name: None, force: false }
 }
 
 #[test]
@@ -13,9 +13,10 @@ fn every_option_is_read() {
         engine: Some(Engine::Uring),
         block_size: Some(4096),
         name: Some("data".to_owned()),
+        force: true,
         ..bare("/dev/vdb")
     };
-    assert_eq!("/dev/vdb,size=1G,engine=uring,block-size=4k,name=data".parse(), Ok(all));
+    assert_eq!("/dev/vdb,size=1G,engine=uring,block-size=4k,name=data,force".parse(), Ok(all));
     assert_eq!("a,ro".parse(), Ok(DeviceSpec { read_only: true, ..bare("a") }));
 }
 

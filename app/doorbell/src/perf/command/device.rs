@@ -170,6 +170,7 @@ impl Made {
             block_bytes: spec.block_size,
             create_bytes: spec.size,
             read_only: spec.read_only,
+            force: spec.force,
             ..FileOptions::new(&spec.path)
         };
         Ok(match spec.engine.unwrap_or(Engine::DEFAULT) {

@@ -1,0 +1,123 @@
+//! What the guide and the README tell people to type is there, and does what they say.
+
+mod support;
+
+use clap::Parser;
+use doorbell::cli::{Cli, Command};
+use rustix::process::Signal;
+use std::path::Path;
+use support::Folder;
+
+const SERVING: &str = include_str!("../../../guide/chapters/serving.md");
+const README: &str = include_str!("../../../README.md");
+const PACKAGED: &str = include_str!("../../../packaging/doorbell.toml");
+
+/// The lines of a chapter's blocks in one language.
+fn blocks(chapter: &str, language: &str) -> Vec<String> {
+    let mut blocks = Vec::new();
+    let mut open: Option<String> = None;
+    for line in chapter.lines() {
+        match (&mut open, line.strip_prefix("```")) {
+            (Some(_), Some(_)) => blocks.extend(open.take()),
+            (None, Some(named)) if named == language => open = Some(String::new()),
+            (None, Some(_)) => open = None,
+            (Some(block), None) => {
+                block.push_str(line);
+                block.push('\n');
+            }
+            (None, None) => {}
+        }
+    }
+    blocks
+}
+
+/// A line as a shell takes it apart, as far as these lines go: words, comments, single quotes.
+fn words(line: &str) -> Vec<String> {
+    let line = line.split(" #").next().unwrap_or(line);
+    line.split_whitespace().map(|word| word.replace('\'', "")).collect()
+}
+
+/// Lines that begin with the name of the binary.
+fn commands(texts: impl IntoIterator<Item = String>) -> Vec<Vec<String>> {
+    let lines: Vec<Vec<String>> = texts.into_iter().flat_map(|text| text.lines().map(words).collect::<Vec<_>>()).collect();
+    lines.into_iter().filter(|words| words.first().is_some_and(|word| word == "doorbell")).collect()
+}
+
+#[test]
+fn every_command_line_is_one() {
+    let indented = README.lines().filter_map(|line| line.strip_prefix("    ")).map(|line| line.replace(';', "\n")).map(|line| {
+        line.lines().map(str::trim).collect::<Vec<_>>().join("\n") // two commands on one line
+    });
+    for (page, found) in [("README.md", commands(indented)), ("serving.md", commands(blocks(SERVING, "sh")))] {
+        assert!(found.len() >= 8, "{page}: {found:?}");
+        for line in found {
+            let given: Vec<&str> = line.iter().map(|word| if *word == "NQN" { "nqn.a:b" } else { word }).collect();
+            if let Err(error) = Cli::try_parse_from(&given) {
+                panic!("{page}: {}: {error}", line.join(" "));
+            }
+        }
+    }
+}
+
+/// Serves with a configuration file whose places are moved to where a test may write.
+fn serves(folder: &Folder, text: &str) {
+    let here = folder.path().to_str().unwrap();
+    let text = text.replace("/srv", here).replace("/var/lib/doorbell", here).replace(":4420", ":0");
+    std::fs::write(folder.path().join("doorbell.toml"), text).unwrap();
+    let server = folder.serve(&["--config", "doorbell.toml"]).ready();
+    let devices = folder.rpc(&["bdev_get_bdevs"]).unwrap();
+    assert!(!devices.as_array().unwrap().is_empty());
+    assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+}
+
+#[test]
+fn the_configuration_files_serve() {
+    let [chapters]: [String; 1] = blocks(SERVING, "toml").try_into().unwrap();
+    serves(&Folder::new(), &chapters);
+    let host = "nqn.2014-08.org.nvmexpress:uuid:8c2d3f0e-6a57-4f6b-9d25-0123456789ab";
+    let packaged = PACKAGED.replace("# allow-host", "allow-host").replace("nqn.2014-08.org.nvmexpress:uuid:...", host);
+    assert!(packaged.contains(host));
+    serves(&Folder::new(), &packaged);
+}
+
+#[test]
+fn the_packaged_configuration_wants_the_hosts_name() {
+    let folder = Folder::new();
+    let text = PACKAGED.replace("/var/lib/doorbell", folder.path().to_str().unwrap()).replace(":4420", ":0");
+    std::fs::write(folder.path().join("doorbell.toml"), text).unwrap();
+    let refused = folder.run(&["serve", "-r", "rpc.sock", "--config", "doorbell.toml"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(refused.status.code() == Some(1) && said.contains("--allow-host"), "{said}");
+}
+
+#[test]
+fn the_calls_do_what_the_chapter_says() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty"]).logs("RPC");
+    let calls: Vec<_> =
+        commands(blocks(SERVING, "sh")).into_iter().filter(|words| words[1] == "rpc" && !words.contains(&"-s".to_owned())).collect();
+    assert!(calls.len() >= 7, "{calls:?}");
+    for call in &calls {
+        let given: Vec<String> = call[2..].iter().map(|word| word.replace("4420", "0")).collect();
+        let given: Vec<&str> = given.iter().map(String::as_str).collect();
+        folder.rpc_done(&given).unwrap_or_else(|error| panic!("{}: {error}", call.join(" ")));
+    }
+    assert!(folder.path().join("now.json").exists());
+    let subsystems = folder.rpc(&["nvmf_get_subsystems"]).unwrap();
+    let served = &subsystems[1];
+    assert_eq!(served["namespaces"][0]["bdev_name"], "Mem0");
+    assert_eq!(served["listen_addresses"][0]["trtype"], "TCP");
+    drop(server);
+}
+
+#[test]
+fn files_that_are_named_are_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    for line in blocks(SERVING, "sh").iter().flat_map(|block| block.lines()) {
+        for word in line.split_whitespace().filter(|word| word.starts_with("packaging/")) {
+            assert!(root.join(word).is_file(), "{line}");
+        }
+    }
+    let Command::Serve(args) = Cli::parse_from(["doorbell", "serve"]).command else { panic!("serve is no longer serve") };
+    assert!((args.stop_deadline - 10.0).abs() < 1e-9 && args.poll_spin_us == 20, "serving.md says 10 s and 20 µs");
+}
