@@ -25,7 +25,8 @@ pub(crate) struct Options {
 }
 
 /// Flags, and what they mean.
-const KINDS: [(&str, &[&str]); 2] = [("as it is by default, a new file", &[]), ("64 MiB of memory", &["--malloc", "64M"])];
+const KINDS: [(&str, &[&str]); 2] =
+    [("as it is by default, a new file", &[]), ("64 MiB of memory", &["--malloc", "64M", "--allow-any-host"])];
 
 /// One start.
 struct Started {
