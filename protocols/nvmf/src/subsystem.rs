@@ -1,5 +1,6 @@
 //! Subsystems, namespaces, hosts and listeners as values: what a snapshot holds. Immutable once published; a change makes new ones.
 
+use crate::TargetError;
 use doorbell_block::{BlockDevice, DeviceInfo};
 use doorbell_wire_nvme::{DISCOVERY_NQN, Nqn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -176,22 +177,22 @@ pub(crate) fn covers(bound: SocketAddr, local: SocketAddr) -> bool {
 }
 
 /// Why a subsystem cannot be made like this.
-pub(crate) fn check(new: &NewSubsystem) -> Result<(), String> {
-    Nqn::new(&new.nqn).map_err(|e| e.to_string())?;
-    let text = |what: &str, s: &str, max: usize| {
+pub(crate) fn check(new: &NewSubsystem) -> Result<(), TargetError> {
+    Nqn::new(&new.nqn).map_err(|e| TargetError::Invalid(e.to_string()))?;
+    let text = |what: &'static str, s: &str, max: usize| {
         if s.is_empty() || s.len() > max || !s.bytes().all(|b| b == b' ' || b.is_ascii_graphic()) {
-            return Err(format!("the {what} number must be 1 to {max} printable ASCII characters"));
+            return Err(TargetError::Text { what, max });
         }
         Ok(())
     };
     text("serial", &new.serial, 20)?;
     text("model", &new.model, 40)?;
     if !(1..=MAX_NAMESPACES).contains(&new.max_namespaces) {
-        return Err(format!("max_namespaces must be 1 to {MAX_NAMESPACES}"));
+        return Err(TargetError::Invalid(format!("max_namespaces must be 1 to {MAX_NAMESPACES}")));
     }
     let (from, to) = new.cntlids;
     if from == 0 || to > doorbell_wire_nvme::fabrics::CNTLID_MAX || from > to {
-        return Err("controller ids must be a range within 1 to 65519".to_string());
+        return Err(TargetError::ControllerIds { from, to });
     }
     Ok(())
 }

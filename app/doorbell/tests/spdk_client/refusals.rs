@@ -36,6 +36,13 @@ fn duplicates_and_things_that_are_not_there_are_refused_in_spdks_words() {
         ("nvmf_create_transport -t TCP".to_owned(), (-32603, "Transport type 'TCP' already exists")),
         (format!("nvmf_create_subsystem {NQN} -a"), (-32603, again.as_str())),
         ("nvmf_create_subsystem not-an-nqn".to_owned(), (-32603, "Unable to create subsystem not-an-nqn")),
+        ("nvmf_create_subsystem nqn.2016-06.io.spdk:new -t other".to_owned(), (-32603, "Unable to find target other")),
+        ("nvmf_delete_subsystem nqn.2016-06.io.spdk:new -t other".to_owned(), (-32603, "Unable to find a target.")),
+        ("nvmf_create_subsystem nqn.2016-06.io.spdk:new -s 123456789012345678901".to_owned(), params),
+        (format!("nvmf_create_subsystem nqn.2016-06.io.spdk:new -d {}", "m".repeat(41)), params),
+        ("nvmf_create_subsystem nqn.2016-06.io.spdk:new -i 9 -I 8".to_owned(), (-32602, "Invalid cntlid range [9-8]")),
+        (format!("nvmf_subsystem_add_ns {NQN} -g 0123 Malloc1"), params),
+        (format!("nvmf_subsystem_add_ns {NQN} -e 0123 Malloc1"), params),
         (format!("nvmf_subsystem_add_ns {NQN} -n 1 Malloc1"), params),
         (format!("nvmf_subsystem_add_ns {NQN} nope"), params),
         (format!("nvmf_subsystem_add_ns {OTHER} Malloc0"), params), // it is the other's namespace

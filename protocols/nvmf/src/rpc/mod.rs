@@ -138,7 +138,9 @@ impl NvmfPart {
     }
 
     async fn create_subsystem(self: Rc<Self>, p: CreateSubsystem) -> Result<bool, RpcError> {
-        check_target(p.tgt_name.as_ref())?;
+        // SPDK says which one here, and only here.
+        check_target(p.tgt_name.as_ref())
+            .map_err(|_| RpcError::internal(format!("Unable to find target {}", p.tgt_name.as_deref().unwrap_or(""))))?;
         for (asked, what) in
             [(p.ana_reporting, "ANA reporting"), (p.passthrough, "passthrough"), (p.enable_nssr, "subsystem reset by hosts")]
         {
@@ -155,8 +157,13 @@ impl NvmfPart {
             allow_any_host: is_set(p.allow_any_host),
             cntlids: (p.min_cntlid.unwrap_or(plain.cntlids.0), p.max_cntlid.unwrap_or(plain.cntlids.1)),
         };
-        let created = self.target.create_subsystem(new);
-        created.map_err(|e| RpcError::internal(format!("Unable to create subsystem {}", p.nqn)).because(e))?;
+        self.target.create_subsystem(new).map_err(|e| match e {
+            TargetError::Text { .. } => invalid(e),
+            TargetError::ControllerIds { from, to } => {
+                RpcError::new(RpcError::INVALID_PARAMS, format!("Invalid cntlid range [{from}-{to}]")).because(e)
+            }
+            e => RpcError::internal(format!("Unable to create subsystem {}", p.nqn)).because(e),
+        })?;
         self.created.borrow_mut().insert(p.nqn.clone(), p);
         Ok(true)
     }

@@ -31,6 +31,22 @@ pub enum TargetError {
     /// Something is malformed.
     #[error("{0}")]
     Invalid(String),
+    /// A serial or model number that identify data cannot hold.
+    #[error("the {what} number must be 1 to {max} printable ASCII characters")]
+    Text {
+        /// Which.
+        what: &'static str,
+        /// Characters that it may have.
+        max: usize,
+    },
+    /// No range of controller ids.
+    #[error("controller ids must be a range within 1 to 65519, not {from} to {to}")]
+    ControllerIds {
+        /// The first.
+        from: u16,
+        /// The last.
+        to: u16,
+    },
     /// The id is taken.
     #[error("namespace id {0} is in use")]
     NsidInUse(u32),
@@ -87,7 +103,7 @@ impl Target {
 
     /// Makes a subsystem.
     pub fn create_subsystem(&self, new: NewSubsystem) -> Result<(), TargetError> {
-        check(&new).map_err(TargetError::Invalid)?;
+        check(&new)?;
         let mut state = self.state();
         if state.subsystems.iter().any(|s| s.nqn == new.nqn) {
             return Err(TargetError::SubsystemExists(new.nqn));

@@ -20,7 +20,7 @@ fn refusals() {
     assert!(matches!(t.create_subsystem(NewSubsystem::new(NQN)), Err(TargetError::SubsystemExists(_))));
     assert!(matches!(t.create_subsystem(NewSubsystem::new("disk0")), Err(TargetError::Invalid(_))));
     let long = NewSubsystem { serial: "x".repeat(21), ..NewSubsystem::new("nqn.2026-11.io.doorbell:two") };
-    assert!(matches!(t.create_subsystem(long), Err(TargetError::Invalid(_))));
+    assert!(matches!(t.create_subsystem(long), Err(TargetError::Text { .. })));
     assert!(matches!(t.delete_subsystem("nqn.2026-11.io.doorbell:two"), Err(TargetError::NoSubsystem(_))));
     assert!(matches!(t.delete_subsystem(doorbell_wire_nvme::DISCOVERY_NQN), Err(TargetError::Discovery(_))));
     assert!(matches!(t.remove_host(NQN, "nobody"), Err(TargetError::NoHost(_))));
