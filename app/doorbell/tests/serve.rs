@@ -89,6 +89,10 @@ fn a_socket_and_a_file_have_one_server() {
     let third = folder.run(&["serve", "-r", "other.sock", "--file", "a.img", "--listen", "127.0.0.1:0", "--allow-any-host"]);
     let said = String::from_utf8(third.stderr).unwrap();
     assert!(third.status.code() == Some(1) && said.contains("a.img"), "{said}");
+    let taken = format!("127.0.0.1:{}", server.after(" -s "));
+    let fourth = folder.run(&["serve", "-r", "other.sock", "--malloc", "1M", "--listen", &taken, "--allow-any-host"]);
+    let said = String::from_utf8(fourth.stderr).unwrap();
+    assert!(fourth.status.code() == Some(1) && said.contains("already in use") && said.contains("--listen"), "{said}");
     // Who is sure says so.
     let other = folder.path().join("other.sock");
     let forced = ["-r", other.to_str().unwrap(), "--file", "a.img,force", "--listen", "127.0.0.1:0", "--allow-any-host"];

@@ -98,6 +98,9 @@ pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
         .collect()
 }
 
+/// The method that listens.
+pub(crate) const ADD_LISTENER: &str = "nvmf_subsystem_add_listener";
+
 /// The calls that serve them, without the transport, which may be there.
 pub(crate) fn subsystem(plan: &Plan) -> Vec<Step> {
     let nqn = &plan.subsystem.nqn;
@@ -116,7 +119,7 @@ pub(crate) fn subsystem(plan: &Plan) -> Vec<Step> {
     for address in &plan.listens {
         let family = if address.is_ipv6() { "IPv6" } else { "IPv4" };
         let listen = json!({"trtype": "TCP", "adrfam": family, "traddr": address.ip().to_string(), "trsvcid": address.port().to_string()});
-        steps.push(step("nvmf_subsystem_add_listener", json!({"nqn": nqn, "listen_address": listen})));
+        steps.push(step(ADD_LISTENER, json!({"nqn": nqn, "listen_address": listen})));
     }
     steps
 }

@@ -203,7 +203,9 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
         call(parts, plan::transport()).await?;
     }
     for step in plan::subsystem(plan) {
-        call(parts, step).await?;
+        let listens = step.method == plan::ADD_LISTENER;
+        let hint = |refused| if listens { error(format!("{refused}. --listen ADDRESS:PORT chooses another place")) } else { refused };
+        call(parts, step).await.map_err(hint)?;
     }
     let nqn = &plan.subsystem.nqn;
     let snapshot = parts.target.snapshot();
