@@ -28,6 +28,19 @@ impl ListenPoint {
     }
 }
 
+/// The turn of one who begins to listen. Its end is the next one's beginning.
+struct Turn<'a>(&'a Target);
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        for waiting in self.0.state().binding.take().into_iter().flatten() {
+            waiting.send(());
+        }
+    }
+}
+
+/// Connections that are taken before others on this reactor have their turn.
+const AT_ONCE: u32 = 16;
 /// Connections that wait to be taken.
 const BACKLOG: u16 = 1024;
 /// How long accepting pauses when the process has no descriptors left.
@@ -40,15 +53,42 @@ impl Target {
         if self.transport().is_none() {
             return Err(TargetError::NoTransport);
         }
+        // The address is found out first, since that may take a while; what follows is done by one caller at a time, so that two who want one
+        // address do not both bind it.
+        self.known(nqn)?;
+        let named = |source| TargetError::Listen { address: format!("{traddr}:{trsvcid}"), source };
+        let wanted = resolve(traddr, trsvcid).await.map_err(named)?;
+        let _turn = self.turn().await;
         if self.has_listener(nqn, traddr, trsvcid)? {
             return Err(TargetError::ListenerExists(format!("{traddr}:{trsvcid}")));
         }
-        let named = |source| TargetError::Listen { address: format!("{traddr}:{trsvcid}"), source };
-        let wanted = resolve(traddr, trsvcid).await.map_err(named)?;
         let bound = if self.share(wanted) { wanted } else { self.listen(local, wanted).await.map_err(named)? };
         let listener = Listens { traddr: traddr.to_string(), trsvcid: trsvcid.to_string(), bound };
-        self.note_listener(nqn, listener)?;
+        // The subsystem may have gone meanwhile: then nobody listens for it.
+        self.note_listener(nqn, listener).inspect_err(|_| self.release(&mut self.state(), bound))?;
         Ok(bound)
+    }
+
+    /// Waits until nobody else begins to listen.
+    async fn turn(&self) -> Turn<'_> {
+        loop {
+            let before = {
+                let mut state = self.state();
+                match &mut state.binding {
+                    None => {
+                        state.binding = Some(Vec::new());
+                        return Turn(self);
+                    }
+                    Some(waiting) => {
+                        let (tx, rx) = oneshot();
+                        waiting.push(tx);
+                        rx
+                    }
+                }
+            };
+            // An error means that the other one has gone: all the same.
+            let _ = before.await;
+        }
     }
 
     /// One more user of a socket that listens there.
@@ -67,7 +107,13 @@ impl Target {
         let bound = listener.local_addr()?;
         let watched = local.watch(listener.as_fd().try_clone_to_owned()?, Interest::READ).await?;
         let (stop, stopped) = oneshot();
-        self.state().listening.push(ListenPoint { bound, users: 1, _stop: stop });
+        {
+            let mut state = self.state();
+            if state.is_ending() {
+                return Err(io::Error::other("the target stops"));
+            }
+            state.listening.push(ListenPoint { bound, users: 1, _stop: stop });
+        }
         tracing::info!(%bound, "listening for NVMe/TCP");
         let (target, local2) = (self.clone(), local.clone());
         local.spawn(async move { accept(&target, &local2, &listener, &watched, stopped).await });
@@ -93,9 +139,15 @@ async fn resolve(traddr: &str, trsvcid: &str) -> io::Result<SocketAddr> {
 
 /// Takes connections until told to stop.
 async fn accept(target: &Target, local: &Local, listener: &Listener, watched: &doorbell_reactor::AsyncFd, mut stop: Receiver<()>) {
+    let mut taken_at_once = 0;
     // Whoever comes and is turned away has shown nothing but an address: there are as many of them as somebody likes to send.
     let (mut lines, mut failing) = (LogLimit::default(), false);
     loop {
+        taken_at_once += 1;
+        if taken_at_once > AT_ONCE {
+            taken_at_once = 0;
+            next_turn().await;
+        }
         let next = watched.retry(|_| listener.accept()?.ok_or_else(|| io::ErrorKind::WouldBlock.into()));
         let Some(taken) = until(&mut stop, next).await else { return };
         match taken {
@@ -116,6 +168,19 @@ async fn accept(target: &Target, local: &Local, listener: &Listener, watched: &d
             }
         }
     }
+}
+
+/// Lets everything else that is ready run.
+async fn next_turn() {
+    let mut waited = false;
+    poll_fn(|c| {
+        if std::mem::replace(&mut waited, true) {
+            return Poll::Ready(());
+        }
+        c.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// `next`, unless `stop` comes first.

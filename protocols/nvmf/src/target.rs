@@ -15,7 +15,7 @@ pub(crate) use traffic::Traffic;
 use crate::listen::ListenPoint;
 use crate::{Subsystem, TransportOptions};
 use doorbell_block::{Message, ReactorId};
-use doorbell_reactor::{Gone, Local};
+use doorbell_reactor::{Gone, Local, Sender};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -58,6 +58,8 @@ pub(crate) struct State {
     pub(crate) transport: Option<Arc<TransportOptions>>,
     pub(crate) subsystems: Vec<Arc<Subsystem>>,
     pub(crate) listening: Vec<ListenPoint>,
+    /// Somebody begins to listen, and these wait for their turn to.
+    pub(crate) binding: Option<Vec<Sender<()>>>,
     genctr: u64,
     next_id: u64,
     ending: Ending,
@@ -94,6 +96,7 @@ impl Target {
             transport: None,
             subsystems: vec![Arc::new(Subsystem::discovery(0))],
             listening: Vec::new(),
+            binding: None,
             genctr: 1,
             next_id: 1,
             ending: Ending::No,
@@ -171,6 +174,7 @@ impl Target {
     }
 
     pub(crate) fn leave_seat(&self, seat: &Arc<Seat>) {
+        seat.close();
         lock(&self.0.seats).retain(|s| !Arc::ptr_eq(s, seat));
     }
 
@@ -240,6 +244,10 @@ impl State {
     pub(crate) fn id(&mut self) -> u64 {
         self.next_id += 1;
         self.next_id - 1
+    }
+
+    pub(crate) fn is_ending(&self) -> bool {
+        self.ending != Ending::No
     }
 
     pub(crate) fn touch_discovery(&mut self) {

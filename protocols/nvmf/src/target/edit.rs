@@ -252,6 +252,11 @@ impl Target {
         })
     }
 
+    /// Is there such a subsystem?
+    pub(crate) fn known(&self, nqn: &str) -> Result<(), TargetError> {
+        position(&self.state(), nqn).map(drop)
+    }
+
     pub(crate) fn has_listener(&self, nqn: &str, traddr: &str, trsvcid: &str) -> Result<bool, TargetError> {
         let state = self.state();
         let at = position(&state, nqn)?;
@@ -276,7 +281,7 @@ impl Target {
         Ok(())
     }
 
-    fn release(&self, state: &mut State, bound: SocketAddr) {
+    pub(crate) fn release(&self, state: &mut State, bound: SocketAddr) {
         state.listening.retain_mut(|p| p.bound != bound || p.release());
     }
 

@@ -4,8 +4,9 @@ use super::lock;
 use doorbell_block::{Message, Port, ReactorId, Token};
 use doorbell_sys::socket::Stream;
 use std::net::SocketAddr;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 /// A connection on its way to its group.
 pub(crate) struct Incoming {
@@ -63,22 +64,60 @@ pub(crate) struct Seat {
     port: Option<Port>,
     incoming: Mutex<Vec<Incoming>>,
     connections: AtomicU32,
+    /// Somebody tries to wake it again and again.
+    retrying: AtomicBool,
+    closed: AtomicBool,
     pub(crate) counters: Counters,
 }
 
+/// Between two tries to wake a group whose reactor's inbox is full.
+const RETRY: Duration = Duration::from_millis(1);
+
 impl Seat {
     pub(crate) fn new(reactor: ReactorId, token: Token, port: Option<Port>) -> Seat {
-        Seat { reactor, token, port, incoming: Mutex::default(), connections: AtomicU32::new(0), counters: Counters::default() }
-    }
-
-    /// Makes its group look. When its inbox is full it is running, and looks at the version by itself.
-    pub(crate) fn wake(&self) {
-        if let Some(port) = &self.port {
-            let _ = port.send(Message::Wake(self.token));
+        Seat {
+            reactor,
+            token,
+            port,
+            incoming: Mutex::default(),
+            connections: AtomicU32::new(0),
+            retrying: AtomicBool::new(false),
+            closed: AtomicBool::new(false),
+            counters: Counters::default(),
         }
     }
 
-    pub(crate) fn give(&self, incoming: Incoming) {
+    /// Makes its group look. When its inbox is full a thread of its own tries again until there is room: what the group is to see must not
+    /// wait for somebody else's traffic.
+    pub(crate) fn wake(self: &Arc<Self>) {
+        if self.try_wake() || self.retrying.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let seat = self.clone();
+        let retry = move || {
+            while !seat.try_wake() && !seat.closed.load(Ordering::Acquire) {
+                std::thread::sleep(RETRY);
+            }
+            seat.retrying.store(false, Ordering::Release);
+            // Whoever came between the last try and this relied on it.
+            seat.try_wake();
+        };
+        if let Err(error) = std::thread::Builder::new().name("wake".to_string()).spawn(retry) {
+            self.retrying.store(false, Ordering::Release);
+            tracing::error!(%error, reactor = self.reactor.0, "a reactor with a full inbox could not be told of a change");
+        }
+    }
+
+    fn try_wake(&self) -> bool {
+        self.port.as_ref().is_none_or(|port| port.send(Message::Wake(self.token)).is_ok())
+    }
+
+    /// Its group goes.
+    pub(crate) fn close(&self) {
+        self.closed.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn give(self: &Arc<Self>, incoming: Incoming) {
         lock(&self.incoming).push(incoming);
         self.connections.fetch_add(1, Ordering::Relaxed);
         self.wake();
@@ -86,6 +125,12 @@ impl Seat {
 
     pub(crate) fn take(&self) -> Vec<Incoming> {
         std::mem::take(&mut *lock(&self.incoming))
+    }
+
+    /// Connections that it has not taken yet.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        lock(&self.incoming).len()
     }
 
     pub(crate) fn one_left(&self) {

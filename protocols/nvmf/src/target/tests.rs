@@ -3,6 +3,8 @@
 use super::*;
 use crate::{MemoryDevice, NewSubsystem};
 use doorbell_reactor::{Config, run};
+use std::cell::RefCell;
+use std::rc::Rc;
 
 const NQN: &str = "nqn.2026-11.io.doorbell:one";
 
@@ -82,4 +84,90 @@ fn subsystems_share_a_socket_and_the_last_closes_it() {
     })
     .unwrap();
     assert!(closed.iter().all(|c| c.boxes_out == 0));
+}
+
+#[test]
+fn those_who_listen_at_one_address_at_the_same_time_share_its_socket() {
+    let (_, closed) = run(&Config { reactors: 1, ..Config::default() }, |local| async move {
+        let t = target();
+        t.start(&local).await.unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port().to_string();
+        let names: Vec<String> = (0..4).map(|n| format!("nqn.2026-11.io.doorbell:n{n}")).collect();
+        let outcomes = Rc::new(RefCell::new(Vec::new()));
+        for nqn in names.iter().chain(names.last()) {
+            let _ = t.create_subsystem(NewSubsystem::new(nqn));
+            let (t, local2, nqn, port, outcomes) = (t.clone(), local.clone(), nqn.clone(), port.clone(), outcomes.clone());
+            local.spawn(async move {
+                let done = t.add_listener(&local2, &nqn, "127.0.0.1", &port).await;
+                outcomes.borrow_mut().push(done);
+            });
+        }
+        while outcomes.borrow().len() < 5 {
+            local.sleep_ns(100_000).await;
+        }
+        let (good, bad): (Vec<_>, Vec<_>) = outcomes.take().into_iter().partition(Result::is_ok);
+        assert_eq!(good.len(), 4, "{bad:?}");
+        assert!(matches!(bad[..], [Err(TargetError::ListenerExists(_))]), "the same twice: {bad:?}");
+        assert_eq!(t.state().listening.len(), 1);
+        t.stop(&local, 1_000_000).await;
+    })
+    .unwrap();
+    assert!(closed.iter().all(|c| c.boxes_out == 0));
+}
+
+#[test]
+fn a_subsystem_that_goes_while_it_begins_to_listen_leaves_no_socket() {
+    run(&Config { reactors: 1, ..Config::default() }, |local| async move {
+        let t = target();
+        t.start(&local).await.unwrap();
+        let (t2, local2) = (t.clone(), local.clone());
+        let outcome = Rc::new(RefCell::new(None));
+        let there = outcome.clone();
+        local.spawn(async move {
+            let done = t2.add_listener(&local2, NQN, "127.0.0.1", "0").await;
+            *there.borrow_mut() = Some(done);
+        });
+        let mut deleted = false;
+        while outcome.borrow().is_none() {
+            // Deleted as soon as it has begun.
+            if !deleted && t.state().binding.is_some() {
+                t.delete_subsystem(NQN).unwrap();
+                deleted = true;
+            }
+            local.with(|_| ()).await;
+        }
+        assert!(deleted, "it listened before it could be deleted");
+        assert!(matches!(outcome.take(), Some(Err(TargetError::NoSubsystem(_)))));
+        assert!(t.state().listening.is_empty(), "a socket listens for nobody");
+        t.stop(&local, 1_000_000).await;
+    })
+    .unwrap();
+}
+
+#[test]
+fn a_group_whose_reactor_has_a_full_inbox_is_woken_all_the_same() {
+    run(&Config { reactors: 2, ..Config::default() }, |local| async move {
+        let t = target();
+        t.start(&local).await.unwrap();
+        let other = local.port(ReactorId(1)).unwrap();
+        // The reactor stands still while its inbox is filled to the brim.
+        let (go, stop) = std::sync::mpsc::channel::<()>();
+        let hold = move |_: &mut doorbell_block::Cx| stop.recv().unwrap_or_default();
+        other.send(Message::Visit(Box::new(hold))).unwrap();
+        while other.send(Message::Visit(Box::new(|_| {}))).is_ok() {}
+        let at = t.add_listener(&local, NQN, "127.0.0.1", "0").await.unwrap();
+        // Two connections: one for each reactor.
+        let hosts = [(); 2].map(|()| std::net::TcpStream::connect(at).unwrap());
+        while t.connections() < 2 {
+            local.sleep_ns(1_000_000).await;
+        }
+        go.send(()).unwrap();
+        let waiting = || lock(&t.0.seats).iter().map(|s| s.waiting()).sum::<usize>();
+        while waiting() > 0 {
+            local.sleep_ns(1_000_000).await;
+        }
+        drop(hosts);
+        t.stop(&local, 1_000_000).await;
+    })
+    .unwrap();
 }
