@@ -81,8 +81,10 @@ impl TransportOptions {
         let io = self.max_io_bytes;
         hold(io.is_power_of_two() && (4096..=8 << 20).contains(&io), "max_io_size", io.into(), "a power of two from 4096 to 8388608")?;
         hold((32..=4096).contains(&self.max_admin_depth), "max_aq_depth", self.max_admin_depth.into(), "32 to 4096")?;
+        let handshake = self.handshake_timeout_ns;
+        hold(handshake > 0, "handshake_timeout_ms", handshake, "1 or more")?;
         hold(self.max_connections > 0, "max_connections", self.max_connections.into(), "1 or more")?;
-        hold(self.max_asked_bytes >= io, "max_asked_bytes", self.max_asked_bytes.into(), "max_io_size or more")
+        hold(self.max_asked_bytes >= io, "max_r2t_bytes", self.max_asked_bytes.into(), "max_io_size or more")
     }
 
     /// Maximum data transfer size as controllers tell it: a power of two of 4 KiB pages.

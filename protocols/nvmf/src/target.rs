@@ -30,8 +30,15 @@ pub struct Snapshot {
     pub options: Arc<TransportOptions>,
     /// The subsystems, the discovery subsystem first, in the order in which they were made.
     pub subsystems: Vec<Arc<Subsystem>>,
+    /// Subsystems at most, the discovery subsystem among them.
+    pub max_subsystems: u32,
+    /// What hosts wait before they send a failed command again, in 100 ms; the first is what statuses ask for.
+    pub retry_delays_100ms: [u16; 3],
     pub(crate) ending: Ending,
 }
+
+/// Subsystems at most unless told otherwise, as SPDK has it.
+const MAX_SUBSYSTEMS: u32 = 1024;
 
 /// Is the target on its way out?
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +64,8 @@ impl Snapshot {
 pub(crate) struct State {
     pub(crate) transport: Option<Arc<TransportOptions>>,
     pub(crate) subsystems: Vec<Arc<Subsystem>>,
+    pub(crate) max_subsystems: u32,
+    pub(crate) retry_delays_100ms: [u16; 3],
     pub(crate) listening: Vec<ListenPoint>,
     /// Somebody begins to listen, and these wait for their turn to.
     pub(crate) binding: Option<Vec<Sender<()>>>,
@@ -95,6 +104,8 @@ impl Target {
         let state = State {
             transport: None,
             subsystems: vec![Arc::new(Subsystem::discovery(0))],
+            max_subsystems: MAX_SUBSYSTEMS,
+            retry_delays_100ms: [0; 3],
             listening: Vec::new(),
             binding: None,
             genctr: 1,
@@ -261,6 +272,8 @@ fn snapshot(state: &State, version: u64) -> Snapshot {
         genctr: state.genctr,
         options: state.transport.clone().unwrap_or_default(),
         subsystems: state.subsystems.clone(),
+        max_subsystems: state.max_subsystems,
+        retry_delays_100ms: state.retry_delays_100ms,
         ending: state.ending,
     }
 }

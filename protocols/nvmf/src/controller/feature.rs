@@ -39,6 +39,7 @@ impl Features {
     pub(super) fn reset(&mut self, association: &Association) {
         *self = Features { keep_alive_ms: self.keep_alive_ms, disabled: self.disabled, ..Features::default() };
         association.set_write_through(false);
+        association.set_heeds_delays(false);
     }
 
     pub(super) fn note_disabled(&mut self) {
@@ -117,6 +118,7 @@ impl Controller {
             FeatureId::HOST_BEHAVIOR => {
                 let Some(behavior) = view::<HostBehavior>(data) else { return refuse(Status::DATA_SGL_LENGTH_INVALID) };
                 self.features.behavior = behavior.clone();
+                self.association.set_heeds_delays(behavior.acre == 1);
             }
             FeatureId::COMMAND_SET_PROFILE if set.cdw11 & 0x1ff == 0 => {}
             FeatureId::COMMAND_SET_PROFILE => return refuse(Status::COMMAND_SET_COMBINATION),

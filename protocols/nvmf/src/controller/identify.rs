@@ -119,6 +119,7 @@ impl Controller {
         c.elpe = zero_based_byte(super::log::ERRORS);
         c.maxcmd = U16::new(if discovery { options.max_admin_depth } else { options.max_queue_depth });
         c.sgls = U32::new(SglSupport::new().with_support(1).with_offset(true).with_transport(true).into_bits());
+        c.crdt_100ms = env.snapshot.retry_delays_100ms.map(U16::new);
         c.subnqn = NqnField::new(&s.nqn);
         c.ioccsz = U32::new(if discovery { 0 } else { 64u32.saturating_add(options.in_capsule_bytes) / 16 });
         c.iorcsz = U32::new(u32::from(!discovery));

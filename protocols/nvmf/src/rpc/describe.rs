@@ -2,9 +2,9 @@
 
 use super::object;
 use super::params::{CreateSubsystem, CreateTransport};
-use crate::TransportOptions;
 use crate::subsystem::{Kind, Listener, Namespace, Subsystem};
 use crate::target::{ControllerInfo, GroupStats, QueueInfo};
+use crate::{Snapshot, TransportOptions};
 use doorbell_control::{ConfigCall, Uuid};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -41,7 +41,32 @@ pub(super) fn transport(t: &TransportOptions, asked: Option<&CreateTransport>) -
     put("disable_command_passthru", given.get("disable_command_passthru").cloned().unwrap_or(false.into()));
     put("kas", 100.into());
     put("min_kato", t.min_keep_alive_ms.into());
+    // SPDK has none of these, so they are told where they differ from what is so anyway.
+    let plain = TransportOptions::default();
+    let ms = |ns: u64| ns / 1_000_000;
+    let ours: [(&str, Value, bool); 6] = [
+        ("max_connections", t.max_connections.into(), t.max_connections != plain.max_connections),
+        ("header_digest", t.header_digest.into(), t.header_digest != plain.header_digest),
+        ("data_digest", t.data_digest.into(), t.data_digest != plain.data_digest),
+        ("handshake_timeout_ms", ms(t.handshake_timeout_ns).into(), t.handshake_timeout_ns != plain.handshake_timeout_ns),
+        ("max_r2t_bytes", t.max_asked_bytes.into(), t.max_asked_bytes != plain.max_asked_bytes.max(t.max_io_bytes)),
+        ("send_timeout_ms", ms(t.send_timeout_ns).into(), t.send_timeout_ns != plain.send_timeout_ns),
+    ];
+    for (key, value, _) in ours.into_iter().filter(|(_, _, differs)| *differs) {
+        put(key, value);
+    }
     o
+}
+
+/// The calls that set again what holds for the whole target.
+pub(super) fn limits_of(s: &Snapshot) -> Vec<ConfigCall> {
+    let [crdt1, crdt2, crdt3] = s.retry_delays_100ms;
+    let all = [
+        ("nvmf_set_max_subsystems", json!({ "max_subsystems": s.max_subsystems })),
+        ("nvmf_set_crdt", json!({ "crdt1": crdt1, "crdt2": crdt2, "crdt3": crdt3 })),
+    ];
+    let object = |(method, params)| if let Value::Object(o) = params { Some(ConfigCall::with(method, o)) } else { None };
+    all.into_iter().filter_map(object).collect()
 }
 
 fn family(bound: SocketAddr) -> &'static str {

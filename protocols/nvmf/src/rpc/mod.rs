@@ -10,7 +10,7 @@ mod params;
 use self::claimed::Claimed;
 use crate::{NewNamespace, NewSubsystem, Target, TargetError, TransportOptions};
 use doorbell_bdev::{Access, Event, Registry};
-use doorbell_control::{ConfigCall, LocalFuture, Methods, Params, Part, RpcError, When};
+use doorbell_control::{ConfigCall, LocalFuture, Methods, NoParams, Params, Part, RpcError, When};
 use doorbell_reactor::Local;
 use params::*;
 use serde_json::{Map, Value, json};
@@ -83,37 +83,61 @@ fn hex<const N: usize>(text: Option<&String>, what: &str) -> Result<Option<[u8; 
     Ok(Some(bytes))
 }
 
+/// What a call asks of the transport.
+fn transport_options(p: &CreateTransport) -> Result<TransportOptions, RpcError> {
+    let ns = |ms: Option<u32>| ms.map(|ms| u64::from(ms) * 1_000_000);
+    if is_set(p.dif_insert_or_strip) {
+        return Err(refuse("dif_insert_or_strip"));
+    }
+    if p.masked_oncs.is_some() || p.masked_fuses.is_some() {
+        return Err(refuse("masking of commands"));
+    }
+    if p.kas.is_some_and(|k| k != 100) {
+        return Err(invalid("kas is 100 here"));
+    }
+    let plain = TransportOptions::default();
+    let admin = p.max_aq_depth.unwrap_or(plain.max_admin_depth.into());
+    Ok(TransportOptions {
+        max_queue_depth: p.max_queue_depth.unwrap_or(plain.max_queue_depth),
+        max_io_queues: p.max_io_qpairs_per_ctrlr.unwrap_or(plain.max_io_queues),
+        in_capsule_bytes: p.in_capsule_data_size.unwrap_or(plain.in_capsule_bytes),
+        max_io_bytes: p.max_io_size.unwrap_or(plain.max_io_bytes),
+        max_admin_depth: u16::try_from(admin).map_err(|_| invalid("max_aq_depth is too large"))?,
+        c2h_success: p.c2h_success.unwrap_or(plain.c2h_success),
+        min_keep_alive_ms: p.min_kato.unwrap_or(plain.min_keep_alive_ms),
+        max_asked_bytes: p.max_r2t_bytes.unwrap_or(plain.max_asked_bytes.max(p.max_io_size.unwrap_or(0))),
+        max_connections: p.max_connections.unwrap_or(plain.max_connections),
+        header_digest: p.header_digest.unwrap_or(plain.header_digest),
+        data_digest: p.data_digest.unwrap_or(plain.data_digest),
+        handshake_timeout_ns: ns(p.handshake_timeout_ms).unwrap_or(plain.handshake_timeout_ns),
+        send_timeout_ns: ns(p.send_timeout_ms).unwrap_or(plain.send_timeout_ns),
+        ..plain
+    })
+}
+
 impl NvmfPart {
     /// Of this target, whose namespaces come from this registry.
     pub fn new(target: Target, registry: Registry, local: Local) -> Rc<NvmfPart> {
         Rc::new(NvmfPart { target, registry, local, transport: RefCell::default(), created: RefCell::default() })
     }
 
+    async fn get_targets(self: Rc<Self>, _: NoParams) -> Result<Vec<&'static str>, RpcError> {
+        Ok(vec![TARGET])
+    }
+
+    async fn set_max_subsystems(self: Rc<Self>, p: SetMaxSubsystems) -> Result<bool, RpcError> {
+        self.target.set_max_subsystems(p.max_subsystems).map(|()| true).map_err(invalid)
+    }
+
+    async fn set_retry_delay(self: Rc<Self>, p: SetRetryDelay) -> Result<bool, RpcError> {
+        self.target.set_retry_delays([p.crdt1, p.crdt2, p.crdt3].map(|d| d.unwrap_or(0)));
+        Ok(true)
+    }
+
     async fn create_transport(self: Rc<Self>, p: CreateTransport) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
         check_trtype(&p.trtype)?;
-        if is_set(p.dif_insert_or_strip) {
-            return Err(refuse("dif_insert_or_strip"));
-        }
-        if p.masked_oncs.is_some() || p.masked_fuses.is_some() {
-            return Err(refuse("masking of commands"));
-        }
-        if p.kas.is_some_and(|k| k != 100) {
-            return Err(invalid("kas is 100 here"));
-        }
-        let plain = TransportOptions::default();
-        let admin = p.max_aq_depth.unwrap_or(plain.max_admin_depth.into());
-        let options = TransportOptions {
-            max_queue_depth: p.max_queue_depth.unwrap_or(plain.max_queue_depth),
-            max_io_queues: p.max_io_qpairs_per_ctrlr.unwrap_or(plain.max_io_queues),
-            in_capsule_bytes: p.in_capsule_data_size.unwrap_or(plain.in_capsule_bytes),
-            max_io_bytes: p.max_io_size.unwrap_or(plain.max_io_bytes),
-            max_admin_depth: u16::try_from(admin).map_err(|_| invalid("max_aq_depth is too large"))?,
-            c2h_success: p.c2h_success.unwrap_or(plain.c2h_success),
-            min_keep_alive_ms: p.min_kato.unwrap_or(plain.min_keep_alive_ms),
-            max_asked_bytes: plain.max_asked_bytes.max(p.max_io_size.unwrap_or(0)),
-            ..plain
-        };
+        let options = transport_options(&p)?;
         self.target.create_transport(options).map_err(|e| match e {
             TargetError::TransportExists => RpcError::internal(format!("Transport type '{}' already exists", p.trtype)),
             e => invalid(e),
@@ -318,6 +342,15 @@ impl Part for NvmfPart {
                 m.add($name, When::Runtime, $doc, move |p| me.clone().$method(p));
             }};
         }
+        m.add("nvmf_set_max_subsystems", When::Startup, "Limits how many subsystems there may be.", {
+            let me = self.clone();
+            move |p| me.clone().set_max_subsystems(p)
+        });
+        m.add("nvmf_set_crdt", When::Startup, "Says how long hosts wait before they send a failed command again.", {
+            let me = self.clone();
+            move |p| me.clone().set_retry_delay(p)
+        });
+        on!("nvmf_get_targets", "Names the one target.", get_targets);
         on!("nvmf_create_transport", "Makes the transport that subsystems are served over.", create_transport);
         on!("nvmf_get_transports", "Lists transports.", get_transports);
         on!("nvmf_create_subsystem", "Makes a subsystem.", create_subsystem);
@@ -337,7 +370,7 @@ impl Part for NvmfPart {
     }
 
     fn save(&self) -> Vec<ConfigCall> {
-        let mut calls = Vec::new();
+        let mut calls = describe::limits_of(&self.target.snapshot());
         if let Some(params) = self.transport_params() {
             calls.push(ConfigCall::with("nvmf_create_transport", params));
         }

@@ -105,6 +105,34 @@ params! {
         pub(super) masked_oncs: Option<Flags<Oncs>>,
         /// Fused operations to hide. Not to be had yet.
         pub(super) masked_fuses: Option<Flags<Fuses>>,
+        /// Connections in all; more are closed as they come. Beyond SPDK.
+        pub(super) max_connections: Option<u32>,
+        /// Whether header digests are agreed to when a host asks for them. Beyond SPDK.
+        pub(super) header_digest: Option<bool>,
+        /// Whether data digests are agreed to when a host asks for them. Beyond SPDK.
+        pub(super) data_digest: Option<bool>,
+        /// How long a connection may take until it has become a queue, in milliseconds. Beyond SPDK.
+        pub(super) handshake_timeout_ms: Option<u32>,
+        /// Data of writes that one connection is asked for at once, in bytes. Beyond SPDK.
+        pub(super) max_r2t_bytes: Option<u32>,
+        /// How long a host may take nothing of what it is sent while others lack buffers, in milliseconds; 0 for ever. Beyond SPDK.
+        pub(super) send_timeout_ms: Option<u32>,
+    }
+
+    /// Of `nvmf_set_max_subsystems`.
+    pub(super) struct SetMaxSubsystems {
+        /// Subsystems at most, the discovery subsystem among them.
+        pub(super) max_subsystems: u32,
+    }
+
+    /// Of `nvmf_set_crdt`: for hosts that enable advanced command retry.
+    pub(super) struct SetRetryDelay {
+        /// What a host waits before it sends a failed command again, in 100 ms.
+        pub(super) crdt1: Option<u16>,
+        /// Told to hosts; no status here asks for it.
+        pub(super) crdt2: Option<u16>,
+        /// Told to hosts; no status here asks for it.
+        pub(super) crdt3: Option<u16>,
     }
 
     /// Of methods that list.

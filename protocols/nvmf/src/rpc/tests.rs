@@ -11,3 +11,27 @@ fn identifiers_are_hexadecimal_digits_and_nothing_else() {
         assert_eq!(parse(bad), None, "{bad}");
     }
 }
+
+/// Calls decode what calls encode.
+fn parsed<P: Params>(value: Value) -> P {
+    let given = doorbell_control::Given::params(Some(value)).expect("it is no object");
+    P::from_given(given).expect("it does not decode")
+}
+
+#[test]
+fn every_limit_of_the_transport_survives_saving() {
+    let asked = json!({
+        "trtype": "TCP", "max_queue_depth": 64, "max_io_qpairs_per_ctrlr": 9, "in_capsule_data_size": 8192, "max_io_size": 4194304,
+        "max_aq_depth": 64, "c2h_success": false, "min_kato": 20000, "max_connections": 7, "header_digest": false, "data_digest": false,
+        "handshake_timeout_ms": 1500, "max_r2t_bytes": 8388608, "send_timeout_ms": 0,
+    });
+    let first = transport_options(&parsed(asked.clone())).unwrap();
+    assert_eq!((first.max_connections, first.header_digest, first.data_digest), (7, false, false));
+    assert_eq!((first.handshake_timeout_ns, first.max_asked_bytes, first.send_timeout_ns), (1_500_000_000, 8 << 20, 0));
+    let saved = describe::transport(&first, Some(&parsed(asked.clone())));
+    let again = transport_options(&parsed(Value::Object(saved))).unwrap();
+    assert_eq!(again, first);
+    // What SPDK has no name for is not told unless it was changed.
+    let plain = describe::transport(&TransportOptions::default(), None);
+    assert!(!plain.contains_key("max_connections") && !plain.contains_key("send_timeout_ms"));
+}

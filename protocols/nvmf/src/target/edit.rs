@@ -22,6 +22,9 @@ pub enum TargetError {
     /// There is such a subsystem.
     #[error("the subsystem {0} exists already")]
     SubsystemExists(String),
+    /// As many as there may be.
+    #[error("there are {0} subsystems, the discovery subsystem among them: nvmf_set_max_subsystems allows no more")]
+    TooManySubsystems(usize),
     /// There is none.
     #[error("there is no subsystem {0}")]
     NoSubsystem(String),
@@ -101,12 +104,35 @@ impl Target {
         self.state().transport.clone()
     }
 
+    /// Limits how many subsystems there may be, the discovery subsystem among them.
+    pub fn set_max_subsystems(&self, max: u32) -> Result<(), TargetError> {
+        let mut state = self.state();
+        let count = state.subsystems.len();
+        if u32::try_from(count).is_ok_and(|n| n > max) {
+            return Err(TargetError::Invalid(format!("there are {count} subsystems already, the discovery subsystem among them")));
+        }
+        state.max_subsystems = max;
+        self.publish(&state);
+        Ok(())
+    }
+
+    /// Says how long hosts wait before they send a failed command again, in 100 ms.
+    pub fn set_retry_delays(&self, delays_100ms: [u16; 3]) {
+        let mut state = self.state();
+        state.retry_delays_100ms = delays_100ms;
+        self.publish(&state);
+    }
+
     /// Makes a subsystem.
     pub fn create_subsystem(&self, new: NewSubsystem) -> Result<(), TargetError> {
         check(&new)?;
         let mut state = self.state();
         if state.subsystems.iter().any(|s| s.nqn == new.nqn) {
             return Err(TargetError::SubsystemExists(new.nqn));
+        }
+        let count = state.subsystems.len();
+        if u32::try_from(count).is_ok_and(|n| n >= state.max_subsystems) {
+            return Err(TargetError::TooManySubsystems(count));
         }
         let id = state.id();
         state.subsystems.push(Arc::new(Subsystem::nvm(id, new)));

@@ -45,6 +45,8 @@ pub struct Association {
     write_through: AtomicBool,
     /// The host was told that there is no write cache, and will send no flushes until it resets the controller.
     told_no_cache: AtomicBool,
+    /// The host heeds retry delays that a status asks for.
+    heeds_delays: AtomicBool,
     errors: Mutex<ErrorLog>,
     queues: Mutex<Vec<Queue>>,
     /// Traffic of the queues that have left.
@@ -75,6 +77,15 @@ impl Association {
     /// The controller begins anew: its host has been told nothing.
     pub(crate) fn told_nothing(&self) {
         self.told_no_cache.store(false, Ordering::Relaxed);
+    }
+
+    /// Does the host wait as long as a status asks it to before it sends the command again?
+    pub(crate) fn heeds_delays(&self) -> bool {
+        self.heeds_delays.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_heeds_delays(&self, on: bool) {
+        self.heeds_delays.store(on, Ordering::Relaxed);
     }
 
     /// The log of commands that failed. Locked when one fails, and when it is read.
@@ -242,6 +253,7 @@ impl Registry {
             keep_alive_ms: AtomicU64::new(0),
             write_through: AtomicBool::new(false),
             told_no_cache: AtomicBool::new(false),
+            heeds_delays: AtomicBool::new(false),
             errors: Mutex::default(),
             queues: Mutex::new(vec![join.queue()]),
             past: Mutex::default(),

@@ -163,11 +163,25 @@ fn a_group_whose_reactor_has_a_full_inbox_is_woken_all_the_same() {
         }
         go.send(()).unwrap();
         let waiting = || lock(&t.0.seats).iter().map(|s| s.waiting()).sum::<usize>();
+        let deadline = local.now().after(20_000_000_000);
         while waiting() > 0 {
+            assert!(local.now() < deadline, "a connection was given to a group that was not told");
             local.sleep_ns(1_000_000).await;
         }
         drop(hosts);
         t.stop(&local, 1_000_000).await;
     })
     .unwrap();
+}
+
+#[test]
+fn there_are_no_more_subsystems_than_allowed() {
+    let t = target();
+    assert!(t.set_max_subsystems(1).is_err(), "there are two");
+    t.set_max_subsystems(3).unwrap();
+    t.create_subsystem(NewSubsystem::new("nqn.2026-11.io.doorbell:two")).unwrap();
+    let more = t.create_subsystem(NewSubsystem::new("nqn.2026-11.io.doorbell:three"));
+    assert!(matches!(more, Err(TargetError::TooManySubsystems(3))));
+    t.delete_subsystem(NQN).unwrap();
+    t.create_subsystem(NewSubsystem::new("nqn.2026-11.io.doorbell:three")).unwrap();
 }

@@ -168,6 +168,11 @@ impl Connection {
         {
             association.errors().add(&sqe, qid, status);
             status = status.more();
+            // What may succeed later, after the first delay (Base 2.1, 4.2.3.1: zero unless the host has enabled it).
+            let [first, ..] = shared.snapshot.retry_delays_100ms;
+            if first != 0 && !status.is_dnr() && association.heeds_delays() {
+                status = status.with_crd(1);
+            }
         }
         let cqe = self.cqe(sqe.cid(), status).with_result(result);
         self.send_cqe(&cqe);

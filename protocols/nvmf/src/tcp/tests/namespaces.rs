@@ -52,3 +52,24 @@ fn data_that_comes_after_its_namespace_went_reaches_no_other() {
     assert_eq!(io.answers.pop_front().map(|a| a.status.code()), Some(Status::INVALID_NAMESPACE));
     assert_eq!(get(&mut world, &mut host, 0, 8), [0; 4096], "a write went to a namespace that it was not meant for");
 }
+
+#[test]
+fn who_heeds_retry_delays_is_asked_to_wait() {
+    let (mut world, mut host) = pair();
+    world.target.set_retry_delays([5, 0, 0]);
+    let device = MemoryDevice::new(9, 64);
+    device.refuse(u32::MAX);
+    world.target.add_namespace(NQN, crate::fuzzing::namespace(device, "broken")).unwrap();
+    let read = transport(IoCommand::Read(rw(0, 1)), 512).with_nsid(2);
+    let crd = |world: &mut World, host: &mut Host| host.io(world, &read, &[]).unwrap().status.crd();
+    assert_eq!(crd(&mut world, &mut host), 0, "the host has not enabled it");
+    let set = AdminCommand::SetFeatures(SetFeatures { fid: FeatureId::HOST_BEHAVIOR, ..SetFeatures::default() });
+    let sqe = set.encode().with_cid(host.cid()).with_sgl(Sgl::Offset { offset: 0, len: 512 });
+    let mut behavior = vec![0; 512];
+    behavior[0] = 1;
+    done(host.admin.command(&mut world, &sqe, &behavior));
+    assert_eq!(crd(&mut world, &mut host), 1);
+    let identify = AdminCommand::Identify(Identify { cns: Cns::CONTROLLER, ..Identify::default() });
+    let page = done(host.admin(&mut world, &identify.encode().with_sgl(Sgl::Transport { len: 4096 }))).data;
+    assert_eq!(view::<identify::Controller>(&page).unwrap().crdt_100ms.map(|d| d.get()), [5, 0, 0]);
+}
