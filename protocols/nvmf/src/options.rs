@@ -83,6 +83,7 @@ impl TransportOptions {
         hold((32..=4096).contains(&self.max_admin_depth), "max_aq_depth", self.max_admin_depth.into(), "32 to 4096")?;
         let handshake = self.handshake_timeout_ns;
         hold(handshake > 0, "handshake_timeout_ms", handshake, "1 or more")?;
+        hold(self.data_timeout_ns > 0, "data_timeout_ms", self.data_timeout_ns, "1 or more")?;
         hold(self.max_connections > 0, "max_connections", self.max_connections.into(), "1 or more")?;
         hold(self.max_asked_bytes >= io, "max_r2t_bytes", self.max_asked_bytes.into(), "max_io_size or more")
     }

@@ -44,13 +44,14 @@ pub(super) fn transport(t: &TransportOptions, asked: Option<&CreateTransport>) -
     // SPDK has none of these, so they are told where they differ from what is so anyway.
     let plain = TransportOptions::default();
     let ms = |ns: u64| ns / 1_000_000;
-    let ours: [(&str, Value, bool); 6] = [
+    let ours: [(&str, Value, bool); 7] = [
         ("max_connections", t.max_connections.into(), t.max_connections != plain.max_connections),
         ("header_digest", t.header_digest.into(), t.header_digest != plain.header_digest),
         ("data_digest", t.data_digest.into(), t.data_digest != plain.data_digest),
         ("handshake_timeout_ms", ms(t.handshake_timeout_ns).into(), t.handshake_timeout_ns != plain.handshake_timeout_ns),
         ("max_r2t_bytes", t.max_asked_bytes.into(), t.max_asked_bytes != plain.max_asked_bytes.max(t.max_io_bytes)),
         ("send_timeout_ms", ms(t.send_timeout_ns).into(), t.send_timeout_ns != plain.send_timeout_ns),
+        ("data_timeout_ms", ms(t.data_timeout_ns).into(), t.data_timeout_ns != plain.data_timeout_ns),
     ];
     for (key, value, _) in ours.into_iter().filter(|(_, _, differs)| *differs) {
         put(key, value);

@@ -111,6 +111,7 @@ fn transport_options(p: &CreateTransport) -> Result<TransportOptions, RpcError> 
         data_digest: p.data_digest.unwrap_or(plain.data_digest),
         handshake_timeout_ns: ns(p.handshake_timeout_ms).unwrap_or(plain.handshake_timeout_ns),
         send_timeout_ns: ns(p.send_timeout_ms).unwrap_or(plain.send_timeout_ns),
+        data_timeout_ns: ns(p.data_timeout_ms).unwrap_or(plain.data_timeout_ns),
         ..plain
     })
 }

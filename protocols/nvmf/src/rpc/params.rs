@@ -117,6 +117,8 @@ params! {
         pub(super) max_r2t_bytes: Option<u32>,
         /// How long a host may take nothing of what it is sent while others lack buffers, in milliseconds; 0 for ever. Beyond SPDK.
         pub(super) send_timeout_ms: Option<u32>,
+        /// How long a host may keep back the data of a write that it was asked for, in milliseconds. Beyond SPDK.
+        pub(super) data_timeout_ms: Option<u32>,
     }
 
     /// Of `nvmf_set_max_subsystems`.

@@ -23,7 +23,7 @@ fn every_limit_of_the_transport_survives_saving() {
     let asked = json!({
         "trtype": "TCP", "max_queue_depth": 64, "max_io_qpairs_per_ctrlr": 9, "in_capsule_data_size": 8192, "max_io_size": 4194304,
         "max_aq_depth": 64, "c2h_success": false, "min_kato": 20000, "max_connections": 7, "header_digest": false, "data_digest": false,
-        "handshake_timeout_ms": 1500, "max_r2t_bytes": 8388608, "send_timeout_ms": 0,
+        "handshake_timeout_ms": 1500, "max_r2t_bytes": 8388608, "send_timeout_ms": 0, "data_timeout_ms": 2500,
     });
     let first = transport_options(&parsed(asked.clone())).unwrap();
     assert_eq!((first.max_connections, first.header_digest, first.data_digest), (7, false, false));
