@@ -39,7 +39,10 @@ impl Target {
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(|error| format!("no free port: {error}"))?;
         let mut command = doorbell()?;
-        command.args(["serve", "--nqn", NQN, "--listen", &address.to_string(), "-r", "rpc.sock"]).args(flags).current_dir(&folder);
+        command
+            .args(["serve", "--nqn", NQN, "--listen", &address.to_string(), "--allow-any-host", "-r", "rpc.sock"])
+            .args(flags)
+            .current_dir(&folder);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(log);
         let began = Instant::now();
         let child = command.spawn().map_err(|error| format!("doorbell does not start: {error}"))?;
