@@ -58,6 +58,9 @@ fn answer(error: &Value) -> String {
     line
 }
 
+/// The socket of packaging/doorbell.service.
+const SERVICE_SOCKET: &str = "/run/doorbell/doorbell.sock";
+
 /// A connection.
 pub(crate) struct Client {
     stream: UnixStream,
@@ -67,15 +70,14 @@ pub(crate) struct Client {
 
 impl Client {
     /// Connects to the server that is meant: the one named; or else Doorbell's own socket, which is there when another server has the
-    /// default one; or else the default one.
+    /// default one; or else that of the system's service; or else the default one.
     pub(crate) fn connect(server: &Server) -> Result<Client, ClientError> {
         let timeout = Duration::try_from_secs_f64(server.timeout).ok().filter(|t| !t.is_zero());
         let timeout = timeout.ok_or_else(|| ClientError::Params("--timeout is a number of seconds above 0".to_owned()))?;
         let own = std::env::var_os("XDG_RUNTIME_DIR").map(|folder| Path::new(&folder).join("doorbell.sock"));
-        let candidates = match (&server.socket, own) {
-            (Some(path), _) => vec![path.clone()],
-            (None, Some(own)) => vec![own, doorbell_rpc::DEFAULT_SOCKET.into()],
-            (None, None) => vec![doorbell_rpc::DEFAULT_SOCKET.into()],
+        let candidates = match &server.socket {
+            Some(path) => vec![path.clone()],
+            None => own.into_iter().chain([SERVICE_SOCKET.into(), doorbell_rpc::DEFAULT_SOCKET.into()]).collect(),
         };
         let mut refused = None;
         for path in candidates {

@@ -55,7 +55,7 @@ pub enum Command {
 /// Which server is meant.
 #[derive(Clone, Debug, Args)]
 pub struct Server {
-    /// Its RPC socket [default: /var/tmp/spdk.sock, or doorbell.sock in $XDG_RUNTIME_DIR]
+    /// Its RPC socket [default: the first that answers: doorbell.sock in $XDG_RUNTIME_DIR or /run/doorbell, /var/tmp/spdk.sock]
     #[arg(short = 's', short_alias = 'r', long = "socket", visible_alias = "rpc-socket", value_name = "PATH")]
     pub socket: Option<PathBuf>,
     /// Give up when no answer has come after so many seconds
