@@ -18,7 +18,7 @@ pub(crate) use log::ErrorLog;
 use crate::subsystem::Kind;
 use crate::target::Registry;
 use crate::{Association, Snapshot, Subsystem};
-use doorbell_wire_nvme::register::{Cc, Csts};
+use doorbell_wire_nvme::register::{Cc, Csts, ShutdownStatus};
 use doorbell_wire_nvme::{AdminCommand, Cid, FabricsCommand, Sqe, Status};
 use event::Events;
 use feature::Features;
@@ -46,6 +46,8 @@ pub(crate) enum Reply {
     Done { status: Status, result: u64 },
     /// It stays: an asynchronous event request.
     Held,
+    /// The namespaces are to be flushed first; then the shutdown is complete.
+    Shutdown,
     /// Another command is to be found and aborted first.
     Abort { sqid: u16, cid: Cid },
 }
@@ -149,6 +151,13 @@ impl Controller {
     /// Has the last command turned the controller off (reset or shutdown)? Says so once.
     pub(crate) fn turned(&mut self) -> Turned {
         if self.features.take_disabled() { Turned::Disabled } else { Turned::Nothing }
+    }
+
+    /// What the host's shutdown had to wait for is done.
+    pub(crate) fn shut_down(&mut self) {
+        if self.csts.shst() == ShutdownStatus::OCCURRING {
+            self.csts = self.csts.with_shst(ShutdownStatus::COMPLETE);
+        }
     }
 
     /// A new snapshot. Notes what the host wants to know of.

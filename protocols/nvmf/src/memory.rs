@@ -12,6 +12,8 @@ pub struct MemoryDevice {
     info: Arc<DeviceInfo>,
     bytes: Arc<Mutex<Vec<u8>>>,
     forced: Arc<AtomicU32>,
+    flushes: Arc<AtomicU32>,
+    failures: Arc<AtomicU32>,
     refusals: Arc<AtomicU32>,
 }
 
@@ -26,7 +28,14 @@ impl MemoryDevice {
             atomic: AtomicUnits { normal_blocks: 64, power_fail_blocks: 1 },
             ..DeviceInfo::plain(block_shift, blocks)
         };
-        MemoryDevice { info: Arc::new(info), bytes: Arc::new(Mutex::new(vec![0; bytes])), forced: Arc::default(), refusals: Arc::default() }
+        MemoryDevice {
+            info: Arc::new(info),
+            bytes: Arc::new(Mutex::new(vec![0; bytes])),
+            forced: Arc::default(),
+            flushes: Arc::default(),
+            failures: Arc::default(),
+            refusals: Arc::default(),
+        }
     }
 
     /// The same, saying that completed writes are lost when the power goes.
@@ -38,6 +47,16 @@ impl MemoryDevice {
     /// The next `times` that it is opened it refuses, as one does for whom the process has no descriptors left.
     pub fn refuse(&self, times: u32) {
         self.refusals.store(times, Ordering::Relaxed);
+    }
+
+    /// The next `times` that it is to flush it fails.
+    pub fn fail_flushes(&self, times: u32) {
+        self.failures.store(times, Ordering::Relaxed);
+    }
+
+    /// Flushes that it did.
+    pub fn flushes(&self) -> u32 {
+        self.flushes.load(Ordering::Relaxed)
     }
 
     /// Writes that were asked to be durable when done.
@@ -72,6 +91,12 @@ impl BlockQueue for MemoryQueue {
             self.device.forced.fetch_add(1, Ordering::Relaxed);
         }
         io.status = carry_out(&mut io, &mut bytes, self.device.info.block_shift);
+        if io.op == Op::Flush {
+            match self.device.failures.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |n| n.checked_sub(1)) {
+                Ok(_) => io.status = Status::WriteError,
+                Err(_) => drop(self.device.flushes.fetch_add(1, Ordering::Relaxed)),
+            }
+        }
         self.taken.push(io);
         cx.wake(self.who);
     }

@@ -13,6 +13,7 @@ mod receive;
 mod request;
 mod send;
 mod share;
+mod shutdown;
 mod wire;
 
 pub(crate) use group::{Group, LogLimit};

@@ -68,10 +68,12 @@ impl Controller {
             }
         }
         if new.shn() != ShutdownNotice::NONE && old.shn() == ShutdownNotice::NONE {
-            // Every completed write is where its device keeps it; nothing is held back here that would have to be written out.
-            self.csts = self.csts.with_shst(ShutdownStatus::COMPLETE);
+            let flushes = old.en() && new.shn() == ShutdownNotice::NORMAL && !self.is_discovery();
+            self.csts = self.csts.with_shst(if flushes { ShutdownStatus::OCCURRING } else { ShutdownStatus::COMPLETE });
             self.association.set_enabled(false);
             self.features.note_disabled();
+            self.cc = new;
+            return if flushes { Reply::Shutdown } else { ok(0) };
         } else if new.shn() == ShutdownNotice::NONE && old.shn() != ShutdownNotice::NONE && new.en() {
             self.csts = self.csts.with_shst(ShutdownStatus::NORMAL);
             self.association.set_enabled(true);

@@ -56,6 +56,7 @@ impl Connection {
             Reply::Done { status, result } if status.is_ok() && !page.is_empty() => self.give_page(cx, shared, slot, &page, result),
             Reply::Done { status, result } => self.answer(cx, shared, slot, status, result),
             Reply::Held => {}
+            Reply::Shutdown => self.begin_shutdown(cx, shared, slot),
             Reply::Abort { sqid, cid } => self.abort(cx, shared, slot, sqid, cid),
         }
         shared.page = page;

@@ -7,7 +7,7 @@ use super::request::Step;
 use super::share::{Charge, may_take};
 use crate::io::{self, Plan, Shape, Way};
 use doorbell_block::{Cx, Io, Op};
-use doorbell_wire_nvme::{FabricsType, Fuse, Psdt, Sgl, Sqe, Status};
+use doorbell_wire_nvme::{FabricsCommand, FabricsType, Fuse, Psdt, Sgl, Sqe, Status};
 use doorbell_wire_nvme_tcp::{Fault, H2cTransfer, HEADER_ROOM, R2t};
 
 /// Where a command's data is, by its data pointer.
@@ -161,7 +161,8 @@ impl Connection {
         let from_host = plan.way == Way::FromHost && asked.pointer != Pointer::None;
         let later = from_host && matches!(asked.pointer, Pointer::Transport(_));
         // A command that moves no data and asks nothing of a device needs no box.
-        let needs_box = !later && (room > 0 || !(admin || plan.shape == Shape::Nothing || self.is_fabrics(slot)));
+        let bare = admin || plan.shape == Shape::Nothing || self.is_fabrics(slot);
+        let needs_box = !later && (room > 0 || !bare || self.sets_property(slot));
         let in_capsule = matches!(asked.pointer, Pointer::InCapsule(_));
         // Data that comes at once must have a place, or nothing behind it can be looked at; it is a device's before long. Anything else
         // waits in its slot, in the order in which it came, and keeps nothing behind it waiting: the data that another command of this
@@ -207,6 +208,12 @@ impl Connection {
 
     fn is_fabrics(&mut self, slot: u16) -> bool {
         self.requests.get(slot).is_some_and(|r| r.sqe.is_fabrics())
+    }
+
+    /// May it be a shutdown, which flushes?
+    fn sets_property(&mut self, slot: u16) -> bool {
+        let Some(r) = self.requests.get(slot).filter(|r| r.sqe.is_fabrics()) else { return false };
+        matches!(FabricsCommand::parse(&r.sqe), FabricsCommand::PropertySet(_))
     }
 
     pub(super) fn set_step(&mut self, slot: u16, step: Step) {

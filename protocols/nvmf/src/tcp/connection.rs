@@ -4,6 +4,7 @@ use super::namespaces::Namespaces;
 use super::receive::Receiving;
 use super::request::{Requests, Step};
 use super::send::Sending;
+use super::shutdown::Shutdown;
 use super::wire::Wire;
 use crate::controller::Controller;
 use crate::target::{Ending, Seat, Target, Traffic, Where, wake};
@@ -114,6 +115,8 @@ pub(crate) struct Connection {
     data_look: Ticks,
     spin_until: Ticks,
     spinning: bool,
+    /// A shutdown that the host has announced (admin queue).
+    pub(super) shutdown: Option<Shutdown>,
     /// Abort commands under way (admin queue).
     pub(super) aborts: usize,
     /// It has left its controller.
@@ -176,6 +179,7 @@ impl Connection {
             suspect: false,
             heard: cx.now(),
             excused: false,
+            shutdown: None,
             timer: deadline,
             deadline,
             data_look: NEVER,
@@ -439,6 +443,9 @@ impl Connection {
                 Some(id) if r.step == Step::AtDevice => shared.namespaces.abort(cx, r.queue, id),
                 _ => {}
             }
+        }
+        if let Some(ended) = self.shutdown.take() {
+            self.leave_shutdown(cx, shared, ended);
         }
         if let Queue::Io { attached, .. } = self.queue {
             shared.namespaces.detach(cx, shared.me, &shared.snapshot, attached);

@@ -152,6 +152,9 @@ impl Connection {
     /// As `finish_with`, with dwords 0 and 1.
     pub(super) fn answer(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16, status: Status, result: u64) {
         let qid = self.qid;
+        if self.shutdown.is_some() {
+            self.end_shutdown(cx, shared, slot, status);
+        }
         let Some(r) = self.requests.get(slot) else { return };
         let sqe = r.sqe;
         if sqe.fuse() != Fuse::NORMAL {
@@ -187,8 +190,12 @@ impl Connection {
 
     // --- commands of several requests: one box goes to the queue again and again
 
-    fn next_flush(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
-        let Queue::Io { attached, .. } = self.queue else { return };
+    pub(super) fn next_flush(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
+        let attached = match (&self.queue, self.shutdown) {
+            (Queue::Io { attached, .. }, _) => *attached,
+            (Queue::Admin(_), Some(shutdown)) => shutdown.attached,
+            _ => return,
+        };
         let Some(r) = self.requests.get(slot) else { return };
         match shared.namespaces.next_to_flush(attached, r.next) {
             Some((nsid, queue)) => {

@@ -14,6 +14,7 @@ mod fused;
 mod io;
 mod namespaces;
 mod rules;
+mod shutdown;
 
 fn connected(world: &mut World, offer: HostOffer) -> Host {
     let mut host = world.host(offer);
