@@ -30,7 +30,11 @@ impl Foreign {
     }
 
     /// The same mapping for another thread.
+    ///
+    /// # Panics
+    /// If it is a pool's memory, which the pool lends as slices.
     pub fn of(region: Arc<Region>) -> Foreign {
+        assert!(!region.is_pooled(), "a pool's memory is not another's");
         let len = region.len() as u64;
         let spans = (0..len.div_ceil(SPAN)).filter_map(|n| {
             let size = SPAN.min(len - n * SPAN);

@@ -99,10 +99,10 @@ pub struct ServeArgs {
     /// Sleep as soon as there is nothing to do, as --poll-spin-us 0
     #[arg(long, conflicts_with = "poll_spin_us", help_heading = "Reactors and memory")]
     pub interrupt_mode: bool,
-    /// Buffers in huge pages: 2M or 1G, and an error when there are too few [default: 2M if enough are free]
-    #[arg(long, value_name = "SIZE", value_parser = ["2M", "1G"], conflicts_with = "no_huge", help_heading = "Reactors and memory")]
+    /// Buffers in huge pages: 2M or 1G, and an error when there are too few; or try: of 2M where enough are free
+    #[arg(long, value_name = "2M|1G|try", value_parser = ["2M", "1G", "try"], conflicts_with = "no_huge", help_heading = "Reactors and memory")]
     pub huge: Option<String>,
-    /// Buffers in ordinary memory
+    /// Buffers in ordinary memory, as they are unless --huge asks for others
     #[arg(long, help_heading = "Reactors and memory")]
     pub no_huge: bool,
 

@@ -40,10 +40,10 @@ pub(crate) fn layout(args: &ServeArgs) -> Result<Config, LayoutError> {
         Poll::Adaptive => Polling::Adaptive { spin_ns: u64::from(spin_us) * 1000 },
     };
     let backing = match args.huge.as_deref() {
-        _ if args.no_huge => Backing::Ordinary,
+        None => Backing::Ordinary,
+        Some("try") => Backing::PreferHuge,
         Some("1G") => Backing::Huge(HugeSize::OneGiB),
         Some(_) => Backing::Huge(HugeSize::TwoMiB),
-        None => Backing::PreferHuge,
     };
     let pool = PoolSpec { backing, ..PoolSpec::default() };
     Ok(Config { reactors, cpus, polling, pool, ..Config::default() })

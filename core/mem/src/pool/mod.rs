@@ -39,8 +39,9 @@ pub struct PoolSpec {
 }
 
 impl Default for PoolSpec {
+    /// In ordinary pages: a machine's huge pages were set aside for somebody, and are taken only when they are asked for.
     fn default() -> Self {
-        PoolSpec { classes: DEFAULT_CLASSES.to_vec(), backing: Backing::PreferHuge, node: None }
+        PoolSpec { classes: DEFAULT_CLASSES.to_vec(), backing: Backing::Ordinary, node: None }
     }
 }
 
@@ -132,6 +133,7 @@ impl Pool {
         // The largest first, so that each buffer is aligned to its own size or to a page, whichever is less.
         let total: usize = specs.iter().map(|c| c.size as usize * c.count as usize).sum();
         let region = regions.map(total.max(4096), spec.backing, spec.node)?;
+        region.set_pooled(); // before anybody else can have it
         let mut offset = 0usize;
         let mut classes = Vec::with_capacity(specs.len());
         for c in specs.iter().rev() {

@@ -37,9 +37,9 @@ impl HugeSize {
 pub enum Backing {
     /// Ordinary pages, touched as they are used.
     Ordinary,
-    /// Huge pages, or an error when too few are free.
+    /// Huge pages, or an error when too few can be had.
     Huge(HugeSize),
-    /// Huge pages of 2 MiB when enough are free, ordinary ones otherwise.
+    /// Huge pages of 2 MiB when enough can be had, ordinary ones otherwise.
     PreferHuge,
 }
 
@@ -50,11 +50,13 @@ pub struct Region {
     page: usize,
     memfd: Option<OwnedFd>,
     locked: AtomicBool,
+    /// A pool lends slices of it.
+    pooled: AtomicBool,
 }
 
 // SAFETY: a region is an address range; it hands out no references. Who may touch which bytes is the business of the blocks made of it.
 unsafe impl Send for Region {}
-// SAFETY: as above; the only shared mutable state is an atomic.
+// SAFETY: as above; the only shared mutable state is two flags.
 unsafe impl Sync for Region {}
 
 impl Region {
@@ -62,75 +64,58 @@ impl Region {
     pub(crate) fn map(len: usize, backing: Backing, node: Option<u32>) -> Result<Region, MemError> {
         match backing {
             Backing::Ordinary => Self::ordinary(len, node),
-            Backing::Huge(size) => {
-                huge::check_free(len, size, node)?;
-                Self::huge(len, size, node)
-            }
-            Backing::PreferHuge => {
-                let size = HugeSize::TwoMiB;
-                if huge::check_free(len, size, node).is_ok()
-                    && let Ok(region) = Self::huge(len, size, node)
-                {
-                    return Ok(region);
-                }
-                Self::ordinary(len, node)
-            }
+            Backing::Huge(size) => Self::huge(len, size, node),
+            Backing::PreferHuge => Self::huge(len, HugeSize::TwoMiB, node).or_else(|_| Self::ordinary(len, node)),
         }
     }
 
     fn ordinary(len: usize, node: Option<u32>) -> Result<Region, MemError> {
         let page = rustix::param::page_size();
         let len = len.next_multiple_of(page);
-        let fd = rustix::fs::memfd_create("doorbell", rustix::fs::MemfdFlags::CLOEXEC);
-        Self::from_memfd(fd, len, page, "memory", node)
+        let fd = memfd("doorbell", rustix::fs::MemfdFlags::CLOEXEC, len, "memory")?;
+        let region = Self::map_fd(fd, 0, len, page, "memory")?;
+        region.prefer(node);
+        Ok(region)
     }
 
+    /// Every page is there when this returns: a huge page that turns out to be missing at its first touch kills the process.
     fn huge(len: usize, size: HugeSize, node: Option<u32>) -> Result<Region, MemError> {
         use rustix::fs::MemfdFlags as F;
+        const WHAT: &str = "huge pages";
         let which = match size {
             HugeSize::TwoMiB => F::HUGE_2MB,
             HugeSize::OneGiB => F::HUGE_1GB,
         };
         let len = len.next_multiple_of(size.bytes());
-        let fd = rustix::fs::memfd_create("doorbell-huge", F::CLOEXEC | F::HUGETLB | which);
-        Self::from_memfd(fd, len, size.bytes(), "huge pages", node)
-    }
-
-    fn from_memfd(
-        fd: rustix::io::Result<OwnedFd>,
-        len: usize,
-        page: usize,
-        what: &'static str,
-        node: Option<u32>,
-    ) -> Result<Region, MemError> {
-        let fail = |e: rustix::io::Errno| MemError::Map { what, bytes: len, source: e.into() };
-        let fd = fd.map_err(fail)?;
-        rustix::fs::ftruncate(&fd, len as u64).map_err(fail)?;
-        let region = Self::map_fd(fd, 0, len, page, what)?;
-        if let Some(node) = node {
-            // A preference: kernels and sandboxes without NUMA refuse it, and then there is only one node anyway.
-            let _ = huge::prefer_node(region.base, region.len, node);
-        }
+        let too_few = |error| huge::too_few(len, size, error);
+        let fd = memfd("doorbell-huge", F::CLOEXEC | F::HUGETLB | which, len, WHAT).map_err(too_few)?;
+        // Reserves: the kernel refuses when the pages that are free and that nobody else reserved do not suffice.
+        let region = Self::map_as(fd, 0, len, size.bytes(), WHAT, MapFlags::SHARED).map_err(too_few)?;
+        region.prefer(node);
+        // A reservation is no promise under a control group's limit or on a restricted node. Touching while it can still be refused is.
+        huge::populate(region.base, region.len).map_err(|source| too_few(MemError::Map { what: WHAT, bytes: len, source }))?;
         Ok(region)
     }
 
-    /// Maps `len` bytes of `fd` from `offset`, shared.
-    pub(crate) fn map_fd(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str) -> Result<Region, MemError> {
-        // SAFETY: a fresh shared mapping at an address of the kernel's choice touches no memory of ours.
-        let p = unsafe {
-            rustix::mm::mmap(
-                std::ptr::null_mut(),
-                len,
-                ProtFlags::READ | ProtFlags::WRITE,
-                MapFlags::SHARED | MapFlags::NORESERVE,
-                &fd,
-                offset,
-            )
+    /// A preference: kernels and sandboxes without NUMA refuse it, and then there is only one node anyway.
+    fn prefer(&self, node: Option<u32>) {
+        if let Some(node) = node {
+            let _ = huge::prefer_node(self.base, self.len, node);
         }
-        .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
+    }
+
+    /// Maps `len` bytes of `fd` from `offset`, shared. Nothing is set aside for them: whoever made the file saw to that, or did not.
+    pub(crate) fn map_fd(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str) -> Result<Region, MemError> {
+        Self::map_as(fd, offset, len, page, what, MapFlags::SHARED | MapFlags::NORESERVE)
+    }
+
+    fn map_as(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str, flags: MapFlags) -> Result<Region, MemError> {
+        // SAFETY: a fresh shared mapping at an address of the kernel's choice touches no memory of ours.
+        let p = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags, &fd, offset) }
+            .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
         let base =
             NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
-        Ok(Region { base, len, page, memfd: Some(fd), locked: AtomicBool::new(false) })
+        Ok(Region { base, len, page, memfd: Some(fd), locked: AtomicBool::new(false), pooled: AtomicBool::new(false) })
     }
 
     /// Bytes mapped.
@@ -158,6 +143,15 @@ impl Region {
         self.memfd.as_ref()
     }
 
+    /// From now on a pool lends slices of it, so that it cannot be cut into foreign memory as well.
+    pub(crate) fn set_pooled(&self) {
+        self.pooled.store(true, Ordering::Release);
+    }
+
+    pub(crate) fn is_pooled(&self) -> bool {
+        self.pooled.load(Ordering::Acquire)
+    }
+
     /// Keeps its pages in memory. Called once a device does DMA into it.
     pub(crate) fn lock(&self) -> Result<(), MemError> {
         if self.locked.swap(true, Ordering::AcqRel) {
@@ -182,6 +176,13 @@ impl Region {
         // SAFETY: the offset lies inside of the mapping, just checked.
         (end <= self.len).then(|| unsafe { self.base.add(offset) })
     }
+}
+
+fn memfd(name: &str, flags: rustix::fs::MemfdFlags, len: usize, what: &'static str) -> Result<OwnedFd, MemError> {
+    let fail = |e: rustix::io::Errno| MemError::Map { what, bytes: len, source: e.into() };
+    let fd = rustix::fs::memfd_create(name, flags).map_err(fail)?;
+    rustix::fs::ftruncate(&fd, len as u64).map_err(fail)?;
+    Ok(fd)
 }
 
 impl Drop for Region {

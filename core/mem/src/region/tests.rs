@@ -58,3 +58,31 @@ fn without_huge_pages_ordinary_memory_serves() {
     assert_eq!(r.page_size(), rustix::param::page_size());
     assert!(r.at(1 << 40, 1).is_none() && r.at((1 << 40) - 1, 1).is_some());
 }
+
+/// Were they mapped without being reserved, the first touch would be SIGBUS.
+#[test]
+fn huge_pages_are_there_or_refused_before_anyone_touches_them() {
+    assert!(Region::huge(1 << 46, HugeSize::TwoMiB, None).is_err());
+    // As the machine stands: one page more than it has is refused, what it has is there.
+    let free = huge::free(HugeSize::TwoMiB);
+    let Ok(region) = Region::map(4 << 20, Backing::Huge(HugeSize::TwoMiB), None) else {
+        assert!(free < 2, "{free} pages are free");
+        return;
+    };
+    for page in 0..2 {
+        let at = region.at(page << 21, 1).unwrap();
+        // SAFETY: inside of the region, which nobody else uses.
+        assert_eq!(unsafe { at.read_volatile() }, 0);
+    }
+    // Not one page is left to be found at the first touch.
+    let mut there = [0u8; 1024];
+    // SAFETY: the range is the region's, and the vector has a byte for each of its small pages.
+    let rc = unsafe { libc::mincore(region.base().cast(), region.len(), there.as_mut_ptr()) };
+    assert!(rc == 0 && there.iter().all(|page| page & 1 == 1));
+}
+
+/// Pages are set aside for somebody: taking them unasked leaves a neighbour's start short of them.
+#[test]
+fn nobody_gets_huge_pages_that_he_did_not_ask_for() {
+    assert_eq!(crate::PoolSpec::default().backing, Backing::Ordinary);
+}

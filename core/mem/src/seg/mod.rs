@@ -104,8 +104,9 @@ impl Seg {
     #[inline]
     pub fn write_at(&self, offset: u32, from: &[u8]) {
         self.check(offset, from.len());
-        // SAFETY: in range, just checked; `from` is a reference, so it is not memory that a segment could alias (bytes lends only sole shares).
-        unsafe { raw::write(self.address().add(offset as usize), from, self.is_foreign()) }
+        // SAFETY: in range, just checked; `from` is no part of this block: references to a block's bytes are lent by `bytes` alone, to its
+        // sole share, which is then borrowed and so is not `self`; core's own (`peek`) end before any other code runs.
+        unsafe { raw::copy(self.address().add(offset as usize), from.as_ptr(), from.len(), self.is_foreign()) }
     }
 
     /// Copies from it at `offset` into `to`.
@@ -116,7 +117,7 @@ impl Seg {
     pub fn read_at(&self, offset: u32, to: &mut [u8]) {
         self.check(offset, to.len());
         // SAFETY: as in write_at.
-        unsafe { raw::read(self.address().add(offset as usize), to, self.is_foreign()) }
+        unsafe { raw::copy(to.as_mut_ptr(), self.address().add(offset as usize), to.len(), self.is_foreign()) }
     }
 
     /// Copies `len` bytes of `from` into it. The two may overlap.
@@ -127,8 +128,9 @@ impl Seg {
     pub fn copy_from(&self, offset: u32, from: &Seg, from_offset: u32, len: u32) {
         self.check(offset, len as usize);
         from.check(from_offset, len as usize);
-        // SAFETY: both in range; ptr::copy allows overlap.
-        unsafe { std::ptr::copy(from.address().add(from_offset as usize), self.address().add(offset as usize), len as usize) }
+        let foreign = self.is_foreign() || from.is_foreign();
+        // SAFETY: both in range, just checked; nobody has a reference to either while this has both (as in write_at).
+        unsafe { raw::copy(self.address().add(offset as usize), from.address().add(from_offset as usize), len as usize, foreign) }
     }
 
     /// Sets `len` bytes from `offset` to `byte`.
@@ -138,30 +140,77 @@ impl Seg {
     #[inline]
     pub fn fill(&self, offset: u32, len: u32, byte: u8) {
         self.check(offset, len as usize);
-        // SAFETY: in range, just checked.
-        unsafe { std::ptr::write_bytes(self.address().add(offset as usize), byte, len as usize) }
+        // SAFETY: in range, just checked; nobody has a reference to it (as in write_at).
+        unsafe { raw::set(self.address().add(offset as usize), byte, len as usize, self.is_foreign()) }
     }
 
-    /// Hands the bytes of a range to `f`, piece by piece: through a small window where the memory is foreign and may change while it is read.
+    /// Hands the bytes of a range to `f`, piece by piece. They are copies: `f` may hold shares of this memory and write it.
     pub fn each_chunk(&self, offset: u32, len: u32, mut f: impl FnMut(&[u8])) {
         self.check(offset, len as usize);
-        if self.is_foreign() {
-            let mut window = [0u8; 1024];
-            let mut done = 0;
-            while done < len {
-                let n = (len - done).min(1024);
-                let Some(part) = window.get_mut(..n as usize) else { break };
-                self.read_at(offset + done, part);
-                f(part);
-                done += n;
-            }
-        } else {
-            // SAFETY: pool memory of this thread, in range; nothing can write it during the call but `f` through a segment of its own,
-            // and it is given no segment to do that with by anyone in core.
-            f(unsafe { std::slice::from_raw_parts(self.address().add(offset as usize), len as usize) })
+        let mut window = [0u8; WINDOW as usize];
+        let mut done = 0;
+        while done < len {
+            let n = (len - done).min(WINDOW);
+            let Some(part) = window.get_mut(..n as usize) else { break };
+            self.read_at(offset + done, part);
+            f(part);
+            done += n;
         }
     }
+
+    /// The bytes of a range in place, where nobody but this thread writes them. `None` for foreign memory.
+    ///
+    /// # Safety
+    /// Until the slice is given up no segment is written through: it must not live while code of a caller runs.
+    #[inline]
+    unsafe fn peek(&self, offset: u32, len: u32) -> Option<&[u8]> {
+        self.check(offset, len as usize);
+        if self.is_foreign() {
+            return None;
+        }
+        // SAFETY: pool memory of this thread, in range and initialised; not written while the slice lives, as the caller promises. Other
+        // slices of it are shared ones too: `bytes` borrows a sole share, which is then not `self`.
+        Some(unsafe { std::slice::from_raw_parts(self.address().add(offset as usize), len as usize) })
+    }
+
+    /// As `each_chunk`, for core's own sums: in place where it can be.
+    ///
+    /// # Safety
+    /// `f` writes through no segment.
+    #[inline]
+    pub(crate) unsafe fn each_run(&self, offset: u32, len: u32, mut f: impl FnMut(&[u8])) {
+        // SAFETY: the slice lives for the call of `f`, which writes through no segment.
+        match unsafe { self.peek(offset, len) } {
+            Some(bytes) => f(bytes),
+            None => self.each_chunk(offset, len, f),
+        }
+    }
+
+    /// The first of `len` bytes at which the two differ.
+    pub(crate) fn first_difference(&self, offset: u32, other: &Seg, other_offset: u32, len: u32) -> Option<u32> {
+        let position = |a: &[u8], b: &[u8]| if a == b { None } else { a.iter().zip(b).position(|(a, b)| a != b).map(|n| n as u32) };
+        // SAFETY: both are given up below, before anything else runs.
+        if let (Some(mine), Some(theirs)) = (unsafe { self.peek(offset, len) }, unsafe { other.peek(other_offset, len) }) {
+            return position(mine, theirs);
+        }
+        let (mut mine, mut theirs) = ([0u8; WINDOW as usize], [0u8; WINDOW as usize]);
+        let mut done = 0;
+        while done < len {
+            let n = (len - done).min(WINDOW);
+            let (a, b) = (mine.get_mut(..n as usize)?, theirs.get_mut(..n as usize)?);
+            self.read_at(offset + done, a);
+            other.read_at(other_offset + done, b);
+            if let Some(at) = position(a, b) {
+                return Some(done + at);
+            }
+            done += n;
+        }
+        None
+    }
 }
+
+/// Bytes that are copied at once to be looked at.
+const WINDOW: u32 = 1024;
 
 impl Clone for Seg {
     #[inline]

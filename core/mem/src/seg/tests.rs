@@ -66,3 +66,50 @@ fn copy_and_fill() {
     b.read_at(0, &mut v);
     assert_eq!(&v[8..17], &[0, 0, 9, 9, 9, 9, 9, 0, 0]);
 }
+
+/// What a closure was lent stays what it was, whatever the closure does to the memory meanwhile.
+#[test]
+fn a_chunk_is_a_copy_that_no_share_can_write() {
+    let pool = Pool::small(4096, 1);
+    let a = pool.get(4096).unwrap();
+    a.fill(0, 4096, 7);
+    let b = a.clone();
+    a.each_chunk(0, 4096, |c| {
+        let before = c.to_vec();
+        b.fill(0, 4096, before[0] + 1);
+        b.write_at(1, c); // must not be the memory that is written
+        assert_eq!(c, before);
+    });
+}
+
+#[test]
+fn foreign_memory_is_copied_whole_also_onto_itself() {
+    let map = Foreign::scratch(&Regions::new(), 8192).unwrap();
+    let all = map.seg(0, 8192).unwrap();
+    let pattern: Vec<u8> = (0..8192u32).map(|n| (n % 251) as u8).collect();
+    for len in [0u32, 1, 7, 8, 9, 63, 64, 65, 1000, 4096] {
+        for (to, from) in [(0u32, 3u32), (3, 0), (5, 5), (0, 4096), (2000, 1000), (1000, 2000)] {
+            all.write_at(0, &pattern);
+            all.copy_from(to, &all.clone(), from, len);
+            let mut want = pattern.clone();
+            want.copy_within(from as usize..(from + len) as usize, to as usize);
+            let mut got = vec![0; 8192];
+            all.read_at(0, &mut got);
+            assert!(got == want, "{len} bytes from {from} to {to}");
+        }
+    }
+    all.fill(10, 5000, 3);
+    let pool = Pool::small(8192, 1);
+    let ours = pool.get(8192).unwrap();
+    ours.copy_from(0, &all, 0, 8192);
+    assert_eq!(ours.first_difference(0, &all, 0, 8192), None);
+    ours.fill(5005, 1, 0);
+    assert_eq!(ours.first_difference(0, &all, 0, 8192), Some(5005));
+    assert_eq!(all.first_difference(5000, &ours, 5000, 8), Some(5));
+}
+
+#[test]
+#[should_panic(expected = "a pool's memory")]
+fn what_a_pool_lends_is_nobody_elses() {
+    let _ = Foreign::of(Pool::small(4096, 1).region().clone());
+}

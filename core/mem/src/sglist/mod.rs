@@ -167,28 +167,30 @@ impl SgList {
         self.each(offset, len, |s, at, n, _| s.fill(at, n, byte));
     }
 
-    /// Hands the bytes of a range to `f`, piece by piece.
+    /// Hands the bytes of a range to `f`, piece by piece. They are copies: `f` may hold shares of this memory and write it.
     pub fn each_chunk(&self, offset: u32, len: u32, mut f: impl FnMut(&[u8])) {
         self.each(offset, len, |s, at, n, _| s.each_chunk(at, n, &mut f));
+    }
+
+    /// As `each_chunk`, for core's own sums.
+    ///
+    /// # Safety
+    /// `f` writes through no segment.
+    unsafe fn each_run(&self, offset: u32, len: u32, mut f: impl FnMut(&[u8])) {
+        // SAFETY: the caller's promise.
+        self.each(offset, len, |s, at, n, _| unsafe { s.each_run(at, n, &mut f) });
     }
 
     /// Are the bytes those of `other`? Gives the first offset at which they differ.
     pub fn first_difference(&self, offset: u32, other: &SgList, other_offset: u32, len: u32) -> Option<u32> {
         let mut found = None;
-        let mut window = [0u8; 512];
-        let mut at = 0;
-        self.each_chunk(offset, len, |chunk| {
-            for part in chunk.chunks(512) {
-                let n = part.len();
-                if found.is_none()
-                    && let Some(w) = window.get_mut(..n)
-                {
-                    other.read_at(other_offset + at, w);
-                    if part != w {
-                        found = part.iter().zip(w).position(|(a, b)| *a != *b).map(|p| at + p as u32);
+        self.each(offset, len, |mine, mine_at, n, done| {
+            if found.is_none() {
+                other.each(other_offset + done, n, |theirs, at, m, part| {
+                    if found.is_none() {
+                        found = mine.first_difference(mine_at + part, theirs, at, m).map(|p| done + part + p);
                     }
-                }
-                at += n as u32;
+                });
             }
         });
         found
@@ -197,14 +199,16 @@ impl SgList {
     /// Are all bytes of the range zero?
     pub fn is_zero(&self, offset: u32, len: u32) -> bool {
         let mut zero = true;
-        self.each_chunk(offset, len, |c| zero = zero && c.iter().all(|&b| b == 0));
+        // SAFETY: the closure looks at bytes and writes a flag.
+        unsafe { self.each_run(offset, len, |c| zero = zero && c.iter().all(|&b| b == 0)) };
         zero
     }
 
     /// CRC-32C of a range (as NVMe/TCP and iSCSI digests have it).
     pub fn crc32c(&self, offset: u32, len: u32) -> u32 {
         let mut d = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc32Iscsi);
-        self.each_chunk(offset, len, |c| d.update(c));
+        // SAFETY: the closure adds bytes to a digest.
+        unsafe { self.each_run(offset, len, |c| d.update(c)) };
         d.finalize() as u32
     }
 

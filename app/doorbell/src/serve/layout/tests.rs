@@ -41,6 +41,8 @@ fn polling_and_memory_are_as_asked() {
     assert_eq!(of("--poll always").unwrap().polling, Polling::Always);
     assert_eq!(of("--poll-spin-us 7").unwrap().polling, Polling::Adaptive { spin_ns: 7000 });
     assert_eq!(of("--interrupt-mode").unwrap().polling, Polling::Adaptive { spin_ns: 0 });
+    assert_eq!(of("").unwrap().pool.backing, Backing::Ordinary, "huge pages are somebody's: not without being asked");
     assert_eq!(of("--no-huge").unwrap().pool.backing, Backing::Ordinary);
+    assert_eq!(of("--huge try").unwrap().pool.backing, Backing::PreferHuge);
     assert_eq!(of("--huge 1G").unwrap().pool.backing, Backing::Huge(HugeSize::OneGiB));
 }
