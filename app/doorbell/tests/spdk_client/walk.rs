@@ -164,6 +164,7 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
         ("bdev_get_iostat", json!({"names": ["M"], "per_channel": true, "reset_mode": "maxmin"})),
         ("bdev_reset_iostat", json!({"name": "M", "mode": "error"})),
         ("bdev_set_qos_limit", json!({"name": "M", "rw_ios_per_sec": 1001})),
+        ("doorbell_bdev_set_timeout", json!({"name": "M", "timeout_us": 1_000_000})),
         ("bdev_enable_histogram", json!({"name": "M", "enable": true})),
         ("bdev_get_histogram", json!({"name": "M"})),
         ("nvmf_create_transport", json!({"trtype": "TCP", "max_queue_depth": 32})),

@@ -155,6 +155,11 @@ impl Bdev {
         self.shared.wake_all(cx);
     }
 
+    /// How long a request may take, in nanoseconds; zero: for ever.
+    pub fn timeout_ns(&self) -> u64 {
+        self.shared.timeout_ns.load(Ordering::Relaxed)
+    }
+
     /// Begins or ends recording latencies.
     pub fn set_histogram(&self, cx: &mut Cx, on: bool) {
         self.shared.set_histograms(on);

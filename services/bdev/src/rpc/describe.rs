@@ -37,6 +37,9 @@ pub(super) fn bdev(b: &Bdev) -> Value {
             "w_mbytes_per_sec": b.limit(LimitKind::WriteBytes) / MIB,
         }),
     );
+    if b.timeout_ns() > 0 {
+        put("timeout_us", (b.timeout_ns() / 1000).into());
+    }
     let claim = b.claimed_by();
     put("claimed", claim.is_some().into());
     if let Some((kind, _)) = claim {

@@ -86,6 +86,14 @@ params! {
         w_mbytes_per_sec: Option<u64>,
     }
 
+    /// Of `doorbell_bdev_set_timeout`.
+    struct SetTimeout {
+        /// The device.
+        name: String,
+        /// Microseconds after which a request is aborted; 0: never. Holds for requests that are under way, too.
+        timeout_us: u64,
+    }
+
     /// Of `bdev_set_options`.
     struct Options {
         /// Requests in the pool. Kept; each reactor's pool is sized at start.
@@ -127,6 +135,7 @@ pub struct BdevPart {
 }
 
 const MIB: u64 = 1 << 20;
+const NS_PER_US: u64 = 1000;
 
 impl BdevPart {
     /// Of these devices. `examiners` are shown each new one.
@@ -214,6 +223,13 @@ impl BdevPart {
         Ok(true)
     }
 
+    async fn set_timeout(self: Rc<Self>, p: SetTimeout) -> Result<bool, RpcError> {
+        let bdev = self.find(&p.name)?;
+        let ns = p.timeout_us.checked_mul(NS_PER_US).ok_or_else(|| RpcError::invalid_argument().because("timeout_us is too large"))?;
+        self.local.with(move |cx| bdev.set_timeout(cx, ns)).await;
+        Ok(true)
+    }
+
     async fn enable_histogram(self: Rc<Self>, p: EnableHistogram) -> Result<bool, RpcError> {
         if p.opc.is_some() || p.granularity.is_some_and(|g| u32::from(g) != crate::HISTOGRAM_SHIFT) {
             return Err(RpcError::not_supported().because("histograms here hold every type of I/O, with a granularity of 7"));
@@ -279,6 +295,12 @@ impl Part for BdevPart {
         on!("bdev_get_iostat", Runtime, "Tells counters and latencies of block devices.", get_iostat);
         on!("bdev_reset_iostat", Runtime, "Forgets counters of block devices.", reset_iostat);
         on!("bdev_set_qos_limit", Runtime, "Limits the rate of a block device.", set_qos_limit);
+        on!(
+            "doorbell_bdev_set_timeout",
+            Runtime,
+            "Aborts requests of a block device that take too long: they end with a timeout.",
+            set_timeout
+        );
         on!("bdev_enable_histogram", Runtime, "Begins or ends recording a block device's latencies.", enable_histogram);
         on!("bdev_get_histogram", Runtime, "Tells a block device's latencies: base64 of little-endian 64-bit counters.", get_histogram);
         on!("bdev_examine", Runtime, "Looks for partitions and volumes on a block device.", examine);
@@ -302,6 +324,7 @@ impl Part for BdevPart {
         let all = self.registry.all();
         calls.extend(all.iter().filter_map(|b| b.created_by().cloned()));
         calls.extend(all.iter().filter_map(|b| limits_of(b)));
+        calls.extend(all.iter().filter_map(|b| timeout_of(b)));
         calls.push(ConfigCall::bare("bdev_wait_for_examine"));
         calls
     }
@@ -328,6 +351,12 @@ fn limits_of(bdev: &Bdev) -> Option<ConfigCall> {
     };
     let any = [limit.rw_ios_per_sec, limit.rw_mbytes_per_sec, limit.r_mbytes_per_sec, limit.w_mbytes_per_sec].iter().any(Option::is_some);
     any.then(|| ConfigCall::new("bdev_set_qos_limit", &limit))
+}
+
+/// The call that would set the timeout in force; none when there is none.
+fn timeout_of(bdev: &Bdev) -> Option<ConfigCall> {
+    let timeout_us = bdev.timeout_ns() / NS_PER_US;
+    (timeout_us > 0).then(|| ConfigCall::new("doorbell_bdev_set_timeout", &SetTimeout { name: bdev.name().to_owned(), timeout_us }))
 }
 
 #[cfg(test)]

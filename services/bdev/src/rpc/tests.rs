@@ -67,6 +67,21 @@ fn limits_are_kept_to_the_unit_and_saved() {
 }
 
 #[test]
+fn a_timeout_is_set_told_and_saved() {
+    with_part(|control, registry| async move {
+        let bdev = registry.find("D0").unwrap();
+        assert!(timeout_of(&bdev).is_none() && describe::bdev(&bdev).get("timeout_us").is_none());
+        let call = |us: u64| control.call("doorbell_bdev_set_timeout", Some(json!({"name": "D0", "timeout_us": us})));
+        assert_eq!(call(2500).await.unwrap(), true);
+        assert_eq!((bdev.timeout_ns(), &describe::bdev(&bdev)["timeout_us"]), (2_500_000, &json!(2500)));
+        assert_eq!(json!(timeout_of(&bdev).unwrap().params), json!({"name": "D0", "timeout_us": 2500}));
+        assert!(call(u64::MAX).await.is_err());
+        assert_eq!(call(0).await.unwrap(), true);
+        assert!(timeout_of(&bdev).is_none());
+    });
+}
+
+#[test]
 fn a_description_has_every_field_that_clients_parse() {
     with_part(|_, registry| async move {
         let d = describe::bdev(&registry.find("D0").unwrap());
