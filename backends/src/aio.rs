@@ -43,6 +43,8 @@ params! {
         uuid: Option<Uuid>,
         /// Whether every transfer asks not to block (block devices only). Otherwise those do for which it helps; no reactor waits either way.
         nowait: bool = false,
+        /// Bytes: a file is made, sparse, when there is none, and grown when it is smaller. Ours. Not saved: what was lost must not come back empty.
+        size: Option<u64>,
         /// Take it although somebody else has it: mounted, locked, or part of something. Both then write, and neither knows.
         force: Option<bool>,
     }
@@ -66,7 +68,8 @@ async fn create(host: &Host, known: &Known<Aio>, mut params: Create) -> Result<S
     let options = FileOptions {
         block_bytes: params.block_size.filter(|bytes| *bytes != 0),
         read_only: params.readonly,
-        force: params.force.unwrap_or(false),
+        create_bytes: params.size,
+        force: params.force == Some(true),
         unmap: params.fallocate,
         nowait: if params.nowait { Nowait::Always } else { Nowait::Learn },
         ..FileOptions::new(&params.filename)
@@ -83,6 +86,8 @@ async fn create(host: &Host, known: &Known<Aio>, mut params: Create) -> Result<S
     }});
     let uuid = host.uuid(params.uuid);
     params.uuid = Some(uuid);
+    params.size = None;
+    params.force = params.force.filter(|force| *force); // as SPDK saves it, where it says nothing
     let fresh =
         Fresh { name: &params.name, uuid, product: "AIO disk", module: MODULE, driver_specific: specific, method: "bdev_aio_create" };
     host.register_known(known, fresh, device, &params)?;

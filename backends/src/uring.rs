@@ -48,6 +48,8 @@ params! {
         block_size: Option<u32>,
         /// UUID of the device; made at random when not given.
         uuid: Option<Uuid>,
+        /// Bytes: a file is made, sparse, when there is none, and grown when it is smaller. Ours. Not saved: what was lost must not come back empty.
+        size: Option<u64>,
         /// Take it although somebody else has it: mounted, locked, or part of something. Both then write, and neither knows.
         force: Option<bool>,
     }
@@ -70,7 +72,8 @@ async fn create(host: &Host, known: &Known<Uring>, mut params: Create) -> Result
     host.check_free(&params.name)?;
     let options = FileOptions {
         block_bytes: params.block_size.filter(|bytes| *bytes != 0),
-        force: params.force.unwrap_or(false),
+        create_bytes: params.size,
+        force: params.force == Some(true),
         ..FileOptions::new(&params.filename)
     };
     let opened = host.blocking(move |helpers| Uring::open(&options, Completions::Interrupts, helpers)).await?;
@@ -78,6 +81,8 @@ async fn create(host: &Host, known: &Known<Uring>, mut params: Create) -> Result
     let specific = serde_json::json!({ "uring": { "filename": params.filename }});
     let uuid = host.uuid(params.uuid);
     params.uuid = Some(uuid);
+    params.size = None;
+    params.force = params.force.filter(|force| *force); // as SPDK saves it, where it says nothing
     let fresh =
         Fresh { name: &params.name, uuid, product: "URING bdev", module: MODULE, driver_specific: specific, method: "bdev_uring_create" };
     host.register_known(known, fresh, device, &params)?;

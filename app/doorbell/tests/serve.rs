@@ -5,6 +5,7 @@ mod support;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::os::unix::fs::MetadataExt;
+use std::process::Stdio;
 use support::Folder;
 
 #[test]
@@ -239,4 +240,71 @@ fn a_later_signal_ends_at_once_and_leaves_no_names() {
     assert_eq!(status.code(), Some(128 + 15));
     std::fs::remove_file(fifo).unwrap();
     assert!(folder.names().is_empty(), "left behind: {:?}", folder.names());
+}
+
+/// Whoever started it may read nothing of its log, ever: that is no reason to stop serving.
+#[test]
+fn a_log_that_nobody_reads_holds_nothing_up() {
+    use std::io::Write;
+    let folder = Folder::new();
+    let (kept, mut full) = std::io::pipe().unwrap();
+    rustix::io::ioctl_fionbio(&full, true).unwrap();
+    while full.write(&[b'x'; 1024]).is_ok() {}
+    while full.write(b"x").is_ok() {}
+    rustix::io::ioctl_fionbio(&full, false).unwrap();
+    let socket = folder.socket();
+    let words = ["serve", "-r", socket.to_str().unwrap(), "--malloc", "1M", "--listen", "127.0.0.1:0", "-L", "all"];
+    let server = folder.command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
+    let server = support::Server::without_log(server).ready();
+    for _ in 0..3 {
+        assert_eq!(folder.rpc(&["bdev_get_bdevs"]).unwrap()[0]["name"], "Malloc0");
+    }
+    assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+    drop(kept);
+}
+
+/// What somebody holds is not touched, what is refused leaves nothing, and what a crash left half made is no obstacle.
+#[test]
+fn a_start_that_is_refused_leaves_everything_as_it_was() {
+    let folder = Folder::new();
+    let left = || {
+        let mut names: Vec<_> = std::fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.retain(|name| !name.starts_with("rpc.sock"));
+        names.sort();
+        names
+    };
+    for (words, says) in [
+        (&["--file", "x.img,size=1000"][..], "whole blocks"),
+        (&["--file", "n.img,size=1G,ro"], "neither made nor grown"),
+        (&["--file", "absent.img"], "size=1G"),
+        (&["--file", "absent/x.img,size=1M"], "absent/x.img"),
+    ] {
+        let refused = folder.run(&[&["serve", "-r", "rpc.sock", "--listen", "127.0.0.1:0"], words].concat());
+        let said = String::from_utf8(refused.stderr).unwrap();
+        assert!(!refused.status.success() && said.contains(says), "{words:?}: {said}");
+        assert!(left().is_empty(), "{words:?} left {:?}", left());
+    }
+    let server = folder.serve(&["--file", "a.img,size=1M", "--listen", "127.0.0.1:0"]).ready();
+    assert_eq!(folder.path().join("a.img").metadata().unwrap().mode() & 0o777, 0o600);
+    let refused = folder.run(&["serve", "-r", "other.sock", "--file", "a.img,size=2M", "--listen", "127.0.0.1:0"]);
+    let said = String::from_utf8(refused.stderr).unwrap();
+    assert!(said.contains("--file a.img,force") && said.contains("in use"), "{said}");
+    assert_eq!(folder.path().join("a.img").metadata().unwrap().len(), 1 << 20, "it is not grown before it is held");
+    let forced = folder.command(&["serve", "-r", "other.sock", "--file", "a.img,force", "--listen", "127.0.0.1:0"]);
+    let forced = support::Server::piped(forced).ready();
+    let saved = folder.run(&["rpc", "-s", "other.sock", "framework_get_config", "name=bdev"]);
+    let saved: Value = serde_json::from_slice(&saved.stdout).unwrap();
+    let create = saved.as_array().unwrap().iter().find(|call| call["method"] == "bdev_aio_create").unwrap();
+    assert_eq!((&create["params"]["force"], create["params"].get("size")), (&json!(true), None));
+    drop(forced);
+    drop(server);
+}
+
+#[test]
+fn a_default_file_that_was_made_and_not_sized_is_no_obstacle() {
+    let folder = Folder::new();
+    std::fs::write(folder.path().join("doorbell.img"), b"").unwrap();
+    let server = folder.serve(&["--listen", "127.0.0.1:0"]).ready();
+    assert_eq!(folder.path().join("doorbell.img").metadata().unwrap().len(), 1 << 30);
+    drop(server);
 }

@@ -6,7 +6,7 @@ use super::queue::Queue;
 use super::ring::Ring;
 use crate::shape::Shape;
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceId, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Token, WriteCache};
-use doorbell_sys::file::{self, Access, Direct, Geometry, Kind, OpenOptions, Target};
+use doorbell_sys::file::{self, Access, Direct, Found, Geometry, Kind, OpenOptions, Target};
 use doorbell_sys::helper::Helpers;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -63,7 +63,7 @@ impl FileOptions {
 #[derive(Debug, thiserror::Error)]
 pub enum FileError {
     /// It could not be opened or held.
-    #[error(transparent)]
+    #[error("{0}{hint}", hint = forced(.0))]
     Open(#[from] file::OpenError),
     /// Its size could not be read.
     #[error("cannot measure {path}: {error}", path = .path.display())]
@@ -102,6 +102,16 @@ pub enum FileError {
     /// Always asking is for block devices.
     #[error("{path} is a regular file: it would refuse nearly every request that may not block", path = .0.display())]
     NowaitOnFile(PathBuf),
+}
+
+/// What to type where force would help.
+fn forced(error: &file::OpenError) -> String {
+    match error {
+        file::OpenError::Busy { path, .. } | file::OpenError::NoLock { path, .. } => {
+            format!(" (`--file {},force`, or \"force\": true in the call)", path.display())
+        }
+        _ => String::new(),
+    }
 }
 
 impl FileError {
@@ -153,17 +163,27 @@ impl<E: Engine> FileDevice<E> {
             force: options.force,
         };
         let target = Target::open(&path, &how)?;
-        let geometry = target.geometry();
-        if geometry.zoned {
-            return Err(FileError::Zoned(path));
+        let info = match usable(&target, options) {
+            Ok(info) => info,
+            Err(error) => {
+                if !options.force {
+                    target.undo(&path);
+                }
+                return Err(error);
+            }
+        };
+        let (found, geometry) = (target.found(), target.geometry());
+        match found {
+            Found::AsItIs => {}
+            Found::Made => tracing::info!(path = %path.display(), bytes = geometry.size_bytes, "made"),
+            Found::Smaller { bytes } => tracing::info!(path = %path.display(), from = bytes, to = geometry.size_bytes, "grown"),
         }
-        if options.nowait == Nowait::Always && target.kind() == Kind::File {
-            return Err(FileError::NowaitOnFile(path));
+        if options.force {
+            tracing::warn!(path = %path.display(), "taken by force: whoever else writes it destroys what is on it");
         }
         if !target.is_direct() && options.direct == Direct::Prefer {
             tracing::warn!(path = %path.display(), "takes no direct I/O: it is read and written through the page cache, and flushed when asked");
         }
-        let info = describe(&path, options, geometry)?;
         let medium = Medium {
             shape: Shape::new(info),
             helpers: helpers.clone(),
@@ -196,6 +216,18 @@ impl<E: Engine> FileDevice<E> {
         }
         Ok(changed)
     }
+}
+
+/// What it can be served as, if at all.
+fn usable(target: &Target, options: &FileOptions) -> Result<DeviceInfo, FileError> {
+    let path = &options.path;
+    if target.geometry().zoned {
+        return Err(FileError::Zoned(path.clone()));
+    }
+    if options.nowait == Nowait::Always && target.kind() == Kind::File {
+        return Err(FileError::NowaitOnFile(path.clone()));
+    }
+    describe(path, options, target.geometry())
 }
 
 fn describe(path: &Path, options: &FileOptions, geometry: &Geometry) -> Result<DeviceInfo, FileError> {

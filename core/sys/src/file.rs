@@ -25,7 +25,7 @@ use std::{
 
 pub use geometry::Geometry;
 pub use holders::{Holder, Holders};
-pub use open::{Access, Direct, OpenError, OpenOptions};
+pub use open::{Access, Direct, Found, OpenError, OpenOptions};
 pub use ops::{FileOp, OpKind};
 pub(crate) use ops::{perform, rw_flags};
 pub(crate) use requests::Requests;
@@ -59,6 +59,7 @@ pub struct Target {
     geometry: Geometry,
     direct: bool,
     access: Access,
+    found: Found,
 }
 
 /// The descriptor of a target, for rings and helper threads. Cloning it is cheap, but not for the path of a request.
@@ -92,6 +93,11 @@ impl Target {
     /// Whether it may be written.
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// What opening it did to it.
+    pub fn found(&self) -> Found {
+        self.found
     }
 
     /// Its size now: it may have been grown, or cut, behind our back.

@@ -80,6 +80,10 @@ impl FromStr for DeviceSpec {
             let why = "engine=uring cannot be opened read-only: use engine=aio";
             return Err(BadDevice::Value("ro", why.to_owned()));
         }
+        if spec.read_only && spec.size.is_some() {
+            let why = "size= makes or grows a file, and what is read only is neither made nor grown";
+            return Err(BadDevice::Value("ro", why.to_owned()));
+        }
         Ok(spec)
     }
 }

@@ -29,6 +29,11 @@ impl Line {
         text
     }
 
+    /// Sets the message.
+    pub(super) fn say(&mut self, message: &dyn fmt::Display) {
+        self.add("message", message);
+    }
+
     fn add(&mut self, name: &str, value: &dyn fmt::Display) {
         let mut shown = String::new();
         let _ = write!(Clean { out: &mut shown, room: VALUE_MAX }, "{value}");

@@ -2,17 +2,19 @@
 //!
 //! Code logs with `tracing`: error, warn, info, debug and trace are ERROR, WARNING, NOTICE, INFO and DEBUG. Lines up to the *print level*
 //! go to stderr; lines up to the *log level* go to the system log too, when that was asked for. A flag lets everything of one part through to
-//! stderr, whatever the level. All of it can be changed while the process runs. Nothing on the path of an I/O logs.
+//! stderr, whatever the level. All of it can be changed while the process runs. Nothing on the path of an I/O logs, and whoever logs never waits
+//! for a reader: threads of the log's own write ([`outlet`]).
 
 mod line;
+mod outlet;
 mod syslog;
 
 use doorbell_rpc::{LogControl, LogLevel};
 use line::Line;
-use std::io::Write;
+use outlet::Outlet;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 use syslog::Syslog;
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -82,7 +84,57 @@ struct Settings {
     print_level: AtomicU8,
     level: AtomicU8,
     timestamps: AtomicBool,
-    syslog: OnceLock<Syslog>,
+    /// None where no thread could be started: lines are then written by whoever logs them.
+    stderr: Option<Outlet>,
+    syslog: OnceLock<Outlet>,
+}
+
+/// How long the end of the process waits for what was logged to be written.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+impl Settings {
+    fn flush(&self) {
+        for outlet in self.stderr.iter().chain(self.syslog.get()) {
+            outlet.flush(PATIENCE);
+        }
+    }
+}
+
+/// Writes out what was logged when it goes: hold it until the end.
+pub(crate) struct Flush(Arc<Settings>);
+
+impl Drop for Flush {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Writes to stderr itself, past the standard library's lock: somebody may be stuck with that. Nobody is left to tell when stderr is gone.
+fn to_stderr(text: &str) {
+    let mut left = text.as_bytes();
+    while !left.is_empty() {
+        match rustix::io::write(std::io::stderr(), left) {
+            Ok(0) => return,
+            Ok(n) => left = left.get(n..).unwrap_or_default(),
+            Err(rustix::io::Errno::INTR) => {}
+            Err(rustix::io::Errno::AGAIN) if writable() => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// Waits for a stderr that somebody made non-blocking.
+fn writable() -> bool {
+    let stderr = std::io::stderr();
+    let mut fds = [rustix::event::PollFd::new(&stderr, rustix::event::PollFlags::OUT)];
+    matches!(rustix::event::poll(&mut fds, None), Ok(_) | Err(rustix::io::Errno::INTR))
+}
+
+/// Says how many lines are missing.
+fn lost(lines: u64, time: Option<SystemTime>) -> String {
+    let mut line = Line::new("app");
+    line.say(&format_args!("{lines} lines dropped: nobody read them in time"));
+    line.text(time, LogLevel::Warning)
 }
 
 /// The log's handle. Clones are the same log.
@@ -105,6 +157,7 @@ impl Log {
             print_level: AtomicU8::new(notice),
             level: AtomicU8::new(notice),
             timestamps: AtomicBool::new(true),
+            stderr: Outlet::start("log", to_stderr, |lines| lost(lines, Some(SystemTime::now()))).ok(),
             syslog: OnceLock::new(),
         };
         let log = Log(Arc::new(settings));
@@ -115,8 +168,21 @@ impl Log {
 
     /// Sends lines to the system log as well.
     pub(crate) fn open_syslog(&self) -> std::io::Result<()> {
-        let _ = self.0.syslog.set(Syslog::open()?);
+        let syslog = Syslog::open()?;
+        let lost = |lines| Syslog::line(LogLevel::Warning, &lost(lines, None));
+        let _ = self.0.syslog.set(Outlet::start("syslog", move |line| syslog.send(line), lost)?);
         Ok(())
+    }
+
+    /// Sees to it that what was logged is written, when the value goes and before a panic is told.
+    pub(crate) fn flush_at_end(&self) -> Flush {
+        let settings = self.0.clone();
+        let before = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |panic| {
+            settings.flush();
+            before(panic);
+        }));
+        Flush(self.0.clone())
     }
 
     /// Turns a flag on.
@@ -204,13 +270,16 @@ impl Subscriber for Sink {
         event.record(&mut line);
         if self.prints(meta, rank(level)) {
             let time = self.0.timestamps.load(Relaxed).then(SystemTime::now);
-            // Nobody is left to tell when stderr is gone.
-            let _ = std::io::stderr().lock().write_all(line.text(time, level).as_bytes());
+            let text = line.text(time, level);
+            match &self.0.stderr {
+                Some(outlet) => outlet.put(text),
+                None => to_stderr(&text),
+            }
         }
         if self.logs(rank(level))
             && let Some(syslog) = self.0.syslog.get()
         {
-            syslog.send(level, &line.text(None, level));
+            syslog.put(Syslog::line(level, &line.text(None, level)));
         }
     }
 

@@ -22,8 +22,8 @@ impl Syslog {
         Ok(Syslog(socket))
     }
 
-    /// A log daemon that does not keep up, or has gone, loses lines; it does not hold anyone up.
-    pub(super) fn send(&self, level: LogLevel, text: &str) {
+    /// A line as the daemon takes it.
+    pub(super) fn line(level: LogLevel, text: &str) -> String {
         let severity = match level {
             LogLevel::Error => 3,
             LogLevel::Warning => 4,
@@ -31,7 +31,11 @@ impl Syslog {
             LogLevel::Info => 6,
             LogLevel::Debug => 7,
         };
-        let line = format!("<{}>doorbell[{}]: {}", FACILITY * 8 + severity, std::process::id(), text.trim_end());
+        format!("<{}>doorbell[{}]: {}", FACILITY * 8 + severity, std::process::id(), text.trim_end())
+    }
+
+    /// A log daemon that does not keep up, or has gone, loses lines; it does not hold anyone up.
+    pub(super) fn send(&self, line: &str) {
         let _ = self.0.send(line.as_bytes());
     }
 }

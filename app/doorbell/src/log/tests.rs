@@ -90,7 +90,7 @@ fn the_system_log_gets_rfc_3164_lines() {
     let path = std::env::temp_dir().join(format!("doorbell-syslog-{}", std::process::id()));
     let daemon = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
     let syslog = Syslog::at(path.to_str().unwrap()).unwrap();
-    syslog.send(LogLevel::Notice, "hello\n");
+    syslog.send(&Syslog::line(LogLevel::Notice, "hello\n"));
     let mut bytes = [0; 200];
     let n = daemon.recv(&mut bytes).unwrap();
     std::fs::remove_file(&path).unwrap();

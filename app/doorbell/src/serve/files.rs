@@ -1,9 +1,9 @@
-//! Files of a server: those it makes to serve, and the one with its process id.
+//! Files of a server: what its flags name, before they are opened, and the one with its process id. None is made or grown here: who opens a
+//! file does that, once he holds it.
 
 use super::identity::{Identity, path_beside};
 use crate::cli::DeviceSpec;
 use doorbell_rpc::Names;
-use std::fs::OpenOptions;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -16,16 +16,6 @@ pub(crate) enum FileProblem {
     /// Not there.
     #[error("{}: there is no such file. Add ,size=1G to make it", .0.display())]
     Absent(PathBuf),
-    /// Not to be made or grown.
-    #[error("{} cannot be made with {bytes} bytes: {source}", path.display())]
-    Make {
-        /// Which.
-        path: PathBuf,
-        /// Its size.
-        bytes: u64,
-        /// Why.
-        source: io::Error,
-    },
     /// Not to be written.
     #[error("the process id cannot be written to {}: {source}", path.display())]
     Pid {
@@ -36,39 +26,19 @@ pub(crate) enum FileProblem {
     },
 }
 
-/// Is it a regular file (or something that leads to one)?
-pub(crate) fn is_regular(path: &Path) -> bool {
-    path.metadata().is_ok_and(|meta| meta.is_file())
+/// Has it, or will it have, an identity beside it: is it a regular file that is written?
+pub(crate) fn keeps_identity(spec: &DeviceSpec) -> Result<bool, FileProblem> {
+    match spec.path.metadata() {
+        Ok(found) => Ok(found.is_file() && !spec.read_only),
+        Err(_) if spec.size.is_some() => Ok(true),
+        Err(_) if spec.path.symlink_metadata().is_ok() => Ok(false),
+        Err(_) => Err(FileProblem::Absent(spec.path.clone())),
+    }
 }
 
-/// Makes a file of the size asked for, sparse; grows one that is smaller; never cuts.
-pub(crate) fn prepare(spec: &DeviceSpec) -> Result<(), FileProblem> {
-    let path = &spec.path;
-    let Some(bytes) = spec.size else {
-        return if path.symlink_metadata().is_ok() { Ok(()) } else { Err(FileProblem::Absent(path.clone())) };
-    };
-    let problem = |source| FileProblem::Make { path: path.clone(), bytes, source };
-    match OpenOptions::new().write(true).create_new(true).open(path) {
-        Ok(file) => {
-            let made = file.set_len(bytes);
-            if made.is_err() {
-                let _ = std::fs::remove_file(path); // a file of no size would be taken for the real one next time
-            } else {
-                tracing::info!(path = %path.display(), bytes, "made the file");
-            }
-            made.map_err(problem)
-        }
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
-            let is = path.metadata().map_err(problem)?;
-            if is.is_file() && is.len() < bytes && !spec.read_only {
-                let file = OpenOptions::new().write(true).open(path).map_err(problem)?;
-                file.set_len(bytes).map_err(problem)?;
-                tracing::info!(path = %path.display(), from = is.len(), to = bytes, "the file has grown");
-            }
-            Ok(())
-        }
-        Err(error) => Err(problem(error)),
-    }
+/// Is there none, or one that is empty, as a crash between making and sizing leaves it?
+pub(crate) fn is_blank(path: &Path) -> bool {
+    path.metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.is_file() && found.len() == 0)
 }
 
 /// Of what has none beside it: a block device, or a file that is only read.

@@ -35,6 +35,14 @@ pub(crate) enum IdentityError {
         /// Why.
         source: io::Error,
     },
+    /// Not to be put in its place.
+    #[error("cannot keep the new disk's identity in {}: {source}", path.display())]
+    Keep {
+        /// Its file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// Read, and not understood.
     #[error("{}: {why}. Put it right, or remove it for a new identity (hosts then see another disk)", path.display())]
     Broken {
@@ -68,19 +76,19 @@ impl Identity {
         Identity::of(bytes)
     }
 
-    /// The one beside `file`, made if there is none yet. The second value says why it could not be kept, if so.
-    pub(crate) fn beside(file: &Path) -> Result<(Identity, Option<String>), IdentityError> {
+    /// The one beside `file`; a new one that can be kept there, if there is none yet; or else the reason why it is derived.
+    pub(crate) fn beside(file: &Path) -> Result<(Identity, Beside), IdentityError> {
         let path = path_beside(file);
         match std::fs::read_to_string(&path) {
-            Ok(text) => parse(&path, &text).map(|identity| (identity, None)),
+            Ok(text) => parse(&path, &text).map(|identity| (identity, Beside::Kept)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let fresh = Identity::random();
-                match fresh.write(&path, file) {
-                    Ok(()) => Ok((fresh, None)),
+                match fresh.draft(&path, file) {
+                    Ok(draft) => Ok((fresh, Beside::New(draft))),
                     Err(error) => {
                         let absolute = std::fs::canonicalize(file).unwrap_or_else(|_| file.to_owned());
                         let why = format!("{} cannot be written: {error}", path.display());
-                        Ok((Identity::derived(&absolute.to_string_lossy()), Some(why)))
+                        Ok((Identity::derived(&absolute.to_string_lossy()), Beside::Not(why)))
                     }
                 }
             }
@@ -88,16 +96,55 @@ impl Identity {
         }
     }
 
-    /// Written whole or not at all, and never over another.
-    fn write(&self, path: &Path, of: &Path) -> io::Result<()> {
+    fn draft(&self, path: &Path, of: &Path) -> io::Result<Draft> {
         let name = of.file_name().unwrap_or_default().to_string_lossy();
         let fields = toml::to_string(self).map_err(io::Error::other)?;
         let text = format!("# Who {name:?} is to hosts. Keep it with the file: they know the disk by it.\n{fields}");
         let draft = path.with_extension(format!("toml.{}", std::process::id()));
         let mut out = std::fs::OpenOptions::new().write(true).create_new(true).open(&draft)?;
-        let written = out.write_all(text.as_bytes()).and_then(|()| out.sync_all()).and_then(|()| std::fs::hard_link(&draft, path));
-        let _ = std::fs::remove_file(&draft);
-        written
+        let draft = Draft { draft, path: path.to_owned() }; // gone from here on, if it cannot be written
+        out.write_all(text.as_bytes()).and_then(|()| out.sync_all())?;
+        Ok(draft)
+    }
+}
+
+/// Whether an identity lies beside its file.
+#[derive(Debug)]
+pub(crate) enum Beside {
+    /// It does.
+    Kept,
+    /// It can, once the file itself is there and held: a start that is refused leaves nothing behind.
+    New(Draft),
+    /// It cannot, and this is why.
+    Not(String),
+}
+
+/// A new identity, written and not yet in its place. Gone with the value.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    draft: PathBuf,
+    path: PathBuf,
+}
+
+impl Draft {
+    /// Puts it in its place: whole or not at all, never over another, and so that it is there after a power cut.
+    pub(crate) fn keep(&self) -> Result<(), IdentityError> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let kept =
+            std::fs::hard_link(&self.draft, &self.path).and_then(|()| std::fs::File::open(folder)).and_then(|folder| folder.sync_all());
+        match kept {
+            // Some file systems know no sync of a folder; nothing more can be done there.
+            Err(error) if error.kind() != io::ErrorKind::InvalidInput => {
+                Err(IdentityError::Keep { path: self.path.clone(), source: error })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Drop for Draft {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.draft);
     }
 }
 

@@ -18,10 +18,11 @@ pub(crate) use identity::random_bytes;
 use crate::cli::{DeviceSpec, ServeArgs};
 use crate::log::Log;
 use doorbell_rpc::{LogControl, LogLevel, Socket};
-use identity::Identity;
+use identity::{Beside, Draft, Identity};
 use listen::Unnamed;
 use plan::{Device, Plan};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 /// Why it does not serve (or did not stop cleanly), in words for people.
 #[derive(Debug, thiserror::Error)]
@@ -39,7 +40,9 @@ const DEFAULT_LISTEN: &str = "127.0.0.1:4420";
 
 /// Serves until it is told to stop.
 pub(crate) fn serve(args: ServeArgs) -> Result<(), ServeError> {
-    let log = open_log(&args)?;
+    let log = Log::install();
+    let _flushed = log.flush_at_end();
+    set_up(&log, &args)?;
     let handlers = signals::Handlers::install().map_err(|e| error(format!("signals cannot be handled: {e}")))?;
     let layout = layout::layout(&args).map_err(error)?;
     let wanted = wanted(&args)?;
@@ -61,8 +64,7 @@ pub(crate) fn serve(args: ServeArgs) -> Result<(), ServeError> {
     run::run(run::Start { args, log, handlers, layout, plan: wanted, socket })
 }
 
-fn open_log(args: &ServeArgs) -> Result<Log, ServeError> {
-    let log = Log::install();
+fn set_up(log: &Log, args: &ServeArgs) -> Result<(), ServeError> {
     if args.syslog {
         log.open_syslog().map_err(|e| error(format!("the system log cannot be reached: {e}")))?;
     }
@@ -76,23 +78,16 @@ fn open_log(args: &ServeArgs) -> Result<Log, ServeError> {
     for (flag, why) in args.idle.given() {
         tracing::info!("{flag} has nothing to do: {why}");
     }
-    Ok(log)
+    Ok(())
 }
 
 /// What the flags ask to be served; nothing, if they do not.
 fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     let mut files: Vec<DeviceSpec> = args.files.clone();
     if args.is_default() {
-        let size = (!PathBuf::from(DEFAULT_FILE).exists()).then_some(DEFAULT_BYTES);
-        files.push(DeviceSpec {
-            path: DEFAULT_FILE.into(),
-            size,
-            read_only: false,
-            engine: None,
-            block_size: None,
-            name: None,
-            force: false,
-        });
+        let path = PathBuf::from(DEFAULT_FILE);
+        let size = files::is_blank(&path).then_some(DEFAULT_BYTES);
+        files.push(DeviceSpec { path, size, read_only: false, force: false, engine: None, block_size: None, name: None });
     }
     if files.is_empty() && args.mallocs.is_empty() {
         let flags = [("--listen", !args.listens.is_empty()), ("--allow-host", !args.allow_hosts.is_empty()), ("--nqn", args.nqn.is_some())];
@@ -113,24 +108,34 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     let unnamed = if args.is_default() { Unnamed::ThisMachine } else { Unnamed::Nobody };
     listen::check(&listens, named, unnamed).map_err(error)?;
     let any_host = args.allow_any_host || !named;
-    let (devices, mut subsystem) = devices(files, &args.mallocs)?;
+    let Served { devices, drafts, mut subsystem } = devices(files, &args.mallocs)?;
     if let Some(nqn) = &args.nqn {
         subsystem.nqn.clone_from(nqn);
     }
-    Ok(Some(Plan { devices: plan::name(devices), subsystem, listens, hosts: args.allow_hosts.clone(), any_host }))
+    Ok(Some(Plan { devices: plan::name(devices), subsystem, listens, hosts: args.allow_hosts.clone(), any_host, drafts }))
 }
 
-/// The devices with their identities, and that of the subsystem: the first file's, so that it comes back with it.
-fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<(Vec<Device>, Identity), ServeError> {
-    let mut devices = Vec::new();
+/// What is served, and as whom.
+struct Served {
+    devices: Vec<Device>,
+    /// Identities that are new.
+    drafts: Arc<[Draft]>,
+    /// The subsystem's: that of the first file, so that it comes back with it.
+    subsystem: Identity,
+}
+
+/// The devices with their identities.
+fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<Served, ServeError> {
+    let (mut devices, mut drafts) = (Vec::new(), Vec::new());
     let mut subsystem = None;
     for spec in files {
-        files::prepare(&spec).map_err(error)?;
-        let identity = match files::is_regular(&spec.path) && !spec.read_only {
+        let identity = match files::keeps_identity(&spec).map_err(error)? {
             true => {
-                let (identity, problem) = Identity::beside(&spec.path).map_err(error)?;
-                if let Some(why) = problem {
-                    tracing::warn!("the disk's identity is made from this machine's name and the path: {why}");
+                let (identity, beside) = Identity::beside(&spec.path).map_err(error)?;
+                match beside {
+                    Beside::Kept => {}
+                    Beside::New(draft) => drafts.push(draft),
+                    Beside::Not(why) => tracing::warn!("the disk's identity is made from this machine's name and the path: {why}"),
                 }
                 identity
             }
@@ -140,5 +145,6 @@ fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<(Vec<Device>, Iden
         devices.push(Device::File(spec, identity));
     }
     devices.extend(mallocs.iter().map(|bytes| Device::Malloc(*bytes, Identity::random())));
-    Ok((devices, subsystem.unwrap_or_else(|| Identity::derived("malloc"))))
+    let subsystem = subsystem.unwrap_or_else(|| Identity::derived("malloc"));
+    Ok(Served { devices, drafts: drafts.into(), subsystem })
 }

@@ -1,9 +1,10 @@
 //! What the flags ask for, as calls of RPC methods: what is saved, listed and refused is the same whoever asks.
 
-use super::identity::Identity;
+use super::identity::{Draft, Identity};
 use crate::cli::{DeviceSpec, Engine};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 #[cfg(test)]
 mod tests;
@@ -48,6 +49,8 @@ pub(crate) struct Plan {
     pub(crate) hosts: Vec<String>,
     /// May anybody?
     pub(crate) any_host: bool,
+    /// Identities that are to be put beside their files once those are held.
+    pub(crate) drafts: Arc<[Draft]>,
 }
 
 /// Gives each device a name of its own: the file's, or the one asked for.
@@ -81,9 +84,10 @@ pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
                 step("bdev_malloc_create", params)
             }
             Device::File(spec, identity) => {
-                let common =
-                    json!({"name": name, "filename": spec.path.to_string_lossy(), "block_size": spec.block_size, "uuid": identity.uuid,
-                        "force": spec.force.then_some(true)});
+                let common = json!({
+                    "name": name, "filename": spec.path.to_string_lossy(), "block_size": spec.block_size, "uuid": identity.uuid,
+                    "size": spec.size, "force": spec.force.then_some(true),
+                });
                 let mut made = match spec.engine.unwrap_or(Engine::DEFAULT) {
                     Engine::Uring => step("bdev_uring_create", common),
                     Engine::Aio => step("bdev_aio_create", common),

@@ -1,6 +1,7 @@
 //! The life of a server on its reactors.
 
 use super::banner::Banner;
+use super::identity::Draft;
 use super::plan::{self, Plan, Step};
 use super::signals::{Handlers, Stop};
 use super::{ServeError, error};
@@ -199,6 +200,8 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
     for step in plan::devices(plan) {
         call(parts, step).await?;
     }
+    // The files are held now. Before any host can see them, who they are is made to last.
+    plan.drafts.iter().try_for_each(Draft::keep).map_err(error)?;
     if parts.target.transport().is_none() {
         call(parts, plan::transport()).await?;
     }

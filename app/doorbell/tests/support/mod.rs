@@ -88,9 +88,7 @@ impl Folder {
     pub(crate) fn serve(&self, words: &[&str]) -> Server {
         let socket = self.socket();
         let all: Vec<&str> = ["serve", "-r", socket.to_str().unwrap()].iter().chain(words).copied().collect();
-        let mut child = self.command(&all).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
-        Server { child, stdout: lines(out), stderr: lines(err), banner: String::new() }
+        Server::piped(self.command(&all))
     }
 }
 
@@ -121,6 +119,19 @@ pub(crate) struct Server {
 }
 
 impl Server {
+    /// One that was put together elsewhere.
+    pub(crate) fn piped(mut command: Command) -> Server {
+        let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        let (out, err) = (child.stdout.take().unwrap(), child.stderr.take().unwrap());
+        Server { child, stdout: lines(out), stderr: lines(err), banner: String::new() }
+    }
+
+    /// One whose stderr is its starter's business.
+    pub(crate) fn without_log(mut child: Child) -> Server {
+        let out = child.stdout.take().unwrap();
+        Server { child, stdout: lines(out), stderr: mpsc::channel().1, banner: String::new() }
+    }
+
     /// Waits for the banner's last line.
     pub(crate) fn ready(mut self) -> Server {
         loop {

@@ -15,7 +15,7 @@ use rustix::{
 use super::{Handle, Kind, open::Access};
 
 /// What a file or device is like.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Geometry {
     /// Its size.
     pub size_bytes: u64,

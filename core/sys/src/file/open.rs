@@ -20,7 +20,7 @@ use rustix::{
 
 use super::{
     Handle, Kind, Target,
-    geometry::{measure, refuses_direct, stat},
+    geometry::{Geometry, measure, refuses_direct, stat},
     holders::{Device, Holder, Holders, Roots},
 };
 
@@ -59,6 +59,21 @@ pub struct OpenOptions {
     pub force: bool,
 }
 
+/// How a target was found, and so what opening it did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Found {
+    /// As it is.
+    #[default]
+    AsItIs,
+    /// It was not there, and was made.
+    Made,
+    /// It was smaller, and was grown.
+    Smaller {
+        /// Its size before.
+        bytes: u64,
+    },
+}
+
 /// Why it could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
@@ -79,7 +94,7 @@ pub enum OpenError {
     #[error("{path} is neither a regular file nor a block device", path = .0.display())]
     NotStorage(PathBuf),
     /// Somebody else has it.
-    #[error("{path} is in use: {who}; stop that first, or force it if you are sure", path = .path.display())]
+    #[error("{path} is in use: {who}; stop that first, or force it if you are sure that nothing is lost", path = .path.display())]
     Busy {
         /// Which file.
         path: PathBuf,
@@ -111,37 +126,69 @@ pub enum OpenError {
 
 impl Target {
     /// Opens `path` and holds it. May block for as long as the file system takes, and for two seconds when it is in use and nobody can
-    /// be found who uses it: the kernel lets go late of what an io_uring had that died with its process.
+    /// be found who uses it: the kernel lets go late of what an io_uring had that died with its process. A file that was made for it goes again when it fails.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Target, OpenError> {
         patiently(|| Target::attempt(path, options), || thread::sleep(PAUSE))
     }
 
     fn attempt(path: &Path, options: &OpenOptions) -> Result<Target, OpenError> {
-        let io = |doing, error: Errno| OpenError::Io { doing, path: path.to_owned(), error: error.into() };
+        let io = |doing, error: io::Error| OpenError::Io { doing, path: path.to_owned(), error };
         let (fd, direct, made) = open_file(path, options)?;
-        let stat = stat(&fd).map_err(|error| io("examine", error))?;
+        let stat = stat(&fd).map_err(|error| io("examine", error.into()))?;
         let kind = kind_of(&stat).ok_or_else(|| OpenError::NotStorage(path.to_owned()))?;
         let handle = Handle { fd: Arc::new(fd), kind };
         if kind == Kind::File {
             lock(&handle, path, options)?;
         }
         // Under the lock: of two that start at once only one sizes the file.
-        let size_bytes = handle.size().map_err(|error| OpenError::Io { doing: "size", path: path.to_owned(), error })?;
-        match options.create_bytes {
-            Some(asked_bytes) if size_bytes < asked_bytes && (kind == Kind::Block || options.access == Access::ReadOnly) => {
+        let found = if made { Found::Made } else { Found::AsItIs };
+        let mut target = Target { handle, geometry: Geometry::default(), direct, access: options.access, found };
+        let sized = target.size_to(path, options).and_then(|()| {
+            let geometry = measure(&target.handle, &stat, direct, options.access);
+            geometry.map_err(|error| io("examine", error))
+        });
+        match sized {
+            Ok(geometry) => {
+                target.geometry = geometry;
+                Ok(target)
+            }
+            Err(error) => {
+                if !options.force {
+                    target.undo(path);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Gives it the size that was asked for, and makes its name and size survive power loss.
+    fn size_to(&mut self, path: &Path, options: &OpenOptions) -> Result<(), OpenError> {
+        let io = |doing, error: io::Error| OpenError::Io { doing, path: path.to_owned(), error };
+        let size_bytes = self.handle.size().map_err(|error| io("size", error))?;
+        if let Some(asked_bytes) = options.create_bytes.filter(|asked| size_bytes < *asked) {
+            if self.kind() == Kind::Block || options.access == Access::ReadOnly {
                 return Err(OpenError::TooSmall { path: path.to_owned(), size_bytes, asked_bytes });
             }
-            Some(asked_bytes) if size_bytes < asked_bytes => {
-                rustix::fs::ftruncate(&handle, asked_bytes).map_err(|error| io("grow", error))?;
+            rustix::fs::ftruncate(&self.handle, asked_bytes).map_err(|error| io("grow", error.into()))?;
+            if self.found == Found::AsItIs {
+                self.found = Found::Smaller { bytes: size_bytes };
             }
-            _ => {}
         }
-        if made {
-            settle(&handle, path).map_err(|error| OpenError::Io { doing: "sync the folder of", path: path.to_owned(), error })?;
+        if self.found == Found::AsItIs {
+            return Ok(());
         }
-        let geometry = measure(&handle, &stat, direct, options.access);
-        let geometry = geometry.map_err(|error| OpenError::Io { doing: "examine", path: path.to_owned(), error })?;
-        Ok(Target { handle, geometry, direct, access: options.access })
+        settle(&self.handle, path).map_err(|error| io("sync the folder of", error))
+    }
+
+    /// Takes back what opening it did, for an opener that cannot use it after all: nothing was written yet. Not for one that was
+    /// forced: somebody else may have written.
+    pub fn undo(self, path: &Path) {
+        // What cannot be taken back stays: whoever opens it next sees to it.
+        let _ = match self.found {
+            Found::AsItIs => Ok(()),
+            Found::Made => fs::remove_file(path),
+            Found::Smaller { bytes } => rustix::fs::ftruncate(&self.handle, bytes).map_err(Into::into),
+        };
     }
 }
 
@@ -177,33 +224,51 @@ fn open_file(path: &Path, options: &OpenOptions) -> Result<(OwnedFd, bool, bool)
     {
         return Err(OpenError::NotStorage(path.to_owned()));
     }
+    let made = options.create_bytes.is_some() && options.access == Access::ReadWrite && make(path)?;
     let mut flags = OFlags::CLOEXEC;
     flags |= if options.access == Access::ReadOnly { OFlags::RDONLY } else { OFlags::RDWR };
     if !options.force {
         // Claims a block device; means nothing for a file that is not to be made.
         flags |= OFlags::EXCL;
     }
-    let attempt = |direct: OFlags| match open(path, flags | direct, Mode::empty()) {
-        Err(Errno::NOENT) if options.create_bytes.is_some() && options.access == Access::ReadWrite => {
-            let flags = flags.difference(OFlags::EXCL) | OFlags::CREATE | direct;
-            open(path, flags, Mode::RUSR | Mode::WUSR).map(|fd| (fd, true))
-        }
-        opened => opened.map(|fd| (fd, false)),
-    };
-    let failed = |error| refusal(path, error);
-    if options.direct != Direct::Off {
-        match attempt(OFlags::DIRECT) {
-            Ok((fd, made)) if !stat(&fd).is_ok_and(|stat| refuses_direct(&stat)) => return Ok((fd, true, made)),
-            Ok(_) | Err(Errno::INVAL) if options.direct == Direct::Require => return Err(OpenError::NoDirect(path.to_owned())),
-            Ok((fd, made)) => {
-                drop(fd);
-                return attempt(OFlags::empty()).map(|(fd, made_now)| (fd, false, made || made_now)).map_err(failed);
+    let attempt = |direct: OFlags| open(path, flags | direct, Mode::empty());
+    let opened = match options.direct {
+        Direct::Off => attempt(OFlags::empty()).map(|fd| (fd, false)),
+        wanted => match attempt(OFlags::DIRECT) {
+            Ok(fd) if !stat(&fd).is_ok_and(|stat| refuses_direct(&stat)) => Ok((fd, true)),
+            Ok(_) | Err(Errno::INVAL) if wanted == Direct::Require => {
+                unmake(path, made);
+                return Err(OpenError::NoDirect(path.to_owned()));
             }
-            Err(Errno::INVAL) => {}
-            Err(error) => return Err(failed(error)),
+            Ok(_) | Err(Errno::INVAL) => attempt(OFlags::empty()).map(|fd| (fd, false)),
+            Err(error) => Err(error),
+        },
+    };
+    match opened {
+        Ok((fd, direct)) => Ok((fd, direct, made)),
+        Err(error) => {
+            unmake(path, made);
+            Err(refusal(path, error))
         }
     }
-    attempt(OFlags::empty()).map(|(fd, made)| (fd, false, made)).map_err(failed)
+}
+
+/// Makes an empty file that only its owner may read, if there is none. By itself: with O_DIRECT some file systems make one and fail.
+fn make(path: &Path) -> Result<bool, OpenError> {
+    let flags = OFlags::CLOEXEC | OFlags::RDWR | OFlags::CREATE | OFlags::EXCL;
+    match open(path, flags, Mode::RUSR | Mode::WUSR) {
+        Ok(_) => Ok(true),
+        Err(Errno::EXIST) => Ok(false),
+        // A folder that is not there is not what a size could help with.
+        Err(error) => Err(OpenError::Io { doing: "make", path: path.to_owned(), error: error.into() }),
+    }
+}
+
+/// Only while nobody but us can have it: before it was opened, nobody can have written what counts.
+fn unmake(path: &Path, made: bool) {
+    if made && fs::metadata(path).is_ok_and(|found| found.len() == 0) {
+        let _ = fs::remove_file(path);
+    }
 }
 
 fn refusal(path: &Path, error: Errno) -> OpenError {
@@ -224,9 +289,6 @@ fn refusal(path: &Path, error: Errno) -> OpenError {
 /// Locks the whole file: shared by readers, alone for a writer. The lock belongs to the open file, so it lives as long as any handle of
 /// it, and closing an unrelated descriptor of the same file does not drop it (as it would a classic POSIX lock).
 fn lock(handle: &Handle, path: &Path, options: &OpenOptions) -> Result<(), OpenError> {
-    if options.force {
-        return Ok(());
-    }
     // SAFETY: all zero is a lock on the whole file, of no type yet; OFD locks want l_pid 0.
     let mut lock: libc::flock = unsafe { std::mem::zeroed() };
     lock.l_type = if options.access == Access::ReadOnly { libc::F_RDLCK } else { libc::F_WRLCK } as libc::c_short;
@@ -237,6 +299,8 @@ fn lock(handle: &Handle, path: &Path, options: &OpenOptions) -> Result<(), OpenE
     }
     let error = io::Error::last_os_error();
     match error.raw_os_error() {
+        // Others are kept away where they can be; where somebody has it already, that was known.
+        _ if options.force => Ok(()),
         Some(libc::EAGAIN | libc::EACCES) => Err(OpenError::Busy { path: path.to_owned(), who: lockers(handle, lock) }),
         _ => Err(OpenError::NoLock { path: path.to_owned(), error }),
     }

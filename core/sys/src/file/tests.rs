@@ -7,7 +7,7 @@ use std::{
 use rustix::io::Errno;
 
 use super::{
-    Access, Direct, FileOp, Holder, Holders, Kind, OpKind, OpenError, OpenOptions, Target,
+    Access, Direct, FileOp, Found, Holder, Holders, Kind, OpKind, OpenError, OpenOptions, Target,
     geometry::{Queue, queue_dir},
     holders::{Device, Roots, mounts, parse_numbers, swaps, unescape},
     open::patiently,
@@ -49,6 +49,52 @@ fn a_file_is_made_grown_and_never_cut() {
     // Shrunk by somebody else: seen.
     fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(512).unwrap();
     assert_eq!(target.current_size().unwrap(), 512);
+}
+
+#[test]
+fn who_made_it_can_take_it_back_and_who_was_refused_left_nothing() {
+    let dir = TempDir::new();
+    let path = dir.path().join("a");
+    let sized = |bytes| OpenOptions { create_bytes: Some(bytes), ..Default::default() };
+    let target = Target::open(&path, &sized(MIB)).unwrap();
+    assert_eq!(target.found(), Found::Made);
+    target.undo(&path);
+    assert!(!path.exists());
+    // A size that no file has.
+    assert!(Target::open(&path, &sized(u64::MAX)).is_err());
+    assert!(!path.exists(), "the empty file would be in the way");
+    // As a crash between making and sizing leaves it.
+    fs::write(&path, b"").unwrap();
+    let target = Target::open(&path, &sized(MIB)).unwrap();
+    assert_eq!((target.found(), target.geometry().size_bytes), (Found::Smaller { bytes: 0 }, MIB));
+    drop(target);
+    let target = Target::open(&path, &sized(2 * MIB)).unwrap();
+    assert_eq!(target.found(), Found::Smaller { bytes: MIB });
+    target.undo(&path);
+    let target = Target::open(&path, &sized(MIB)).unwrap();
+    assert_eq!((target.found(), target.geometry().size_bytes), (Found::AsItIs, MIB));
+    target.undo(&path);
+    assert!(path.exists());
+}
+
+#[test]
+fn what_somebody_holds_is_not_grown() {
+    let dir = TempDir::new();
+    let (path, target) = made(&dir, "a");
+    let more = OpenOptions { create_bytes: Some(2 * MIB), ..Default::default() };
+    assert!(matches!(Target::open(&path, &more), Err(OpenError::Busy { .. })));
+    assert_eq!(target.current_size().unwrap(), MIB);
+}
+
+/// Force takes what somebody has; what nobody has it keeps others away from.
+#[test]
+fn who_forces_his_way_in_holds_it_where_he_can() {
+    let dir = TempDir::new();
+    let (path, target) = made(&dir, "a");
+    drop(target);
+    let forced = Target::open(&path, &OpenOptions { force: true, ..Default::default() }).unwrap();
+    assert!(matches!(Target::open(&path, &OpenOptions::default()), Err(OpenError::Busy { .. })));
+    drop(forced);
 }
 
 #[test]

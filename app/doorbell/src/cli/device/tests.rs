@@ -33,6 +33,7 @@ fn what_makes_no_sense_is_refused_with_a_reason() {
         ("a,ro=maybe", "`ro=maybe`"),
         ("a,name=", "`name=`"),
         ("a,ro,engine=uring", "read-only"),
+        ("a,ro,size=1G", "neither made nor grown"),
     ] {
         let said = text.parse::<DeviceSpec>().unwrap_err().to_string();
         assert!(said.contains(says), "{text}: {said}");

@@ -1,33 +1,19 @@
 use super::*;
 
 #[test]
-fn files_are_made_and_grown_and_never_cut() {
+fn identities_lie_beside_files_that_are_written_and_nothing_is_made_to_find_out() {
     let path = std::env::temp_dir().join(format!("doorbell-files-{}", std::process::id()));
-    let spec = |options: &str| format!("{}{options}", path.display()).parse::<DeviceSpec>().unwrap();
-    let len = || path.metadata().unwrap().len();
-    assert!(prepare(&spec("")).unwrap_err().to_string().contains("size=1G"));
-    prepare(&spec(",size=1M")).unwrap();
-    assert_eq!(len(), 1 << 20);
-    prepare(&spec(",size=2M")).unwrap();
-    assert_eq!(len(), 2 << 20);
-    prepare(&spec(",size=4k")).unwrap();
-    prepare(&spec(",size=4M,ro")).unwrap();
-    prepare(&spec("")).unwrap();
-    assert_eq!(len(), 2 << 20);
-    assert!(is_regular(&path) && !is_regular(Path::new("/dev/null")));
+    let keeps = |options: &str| keeps_identity(&format!("{}{options}", path.display()).parse::<DeviceSpec>().unwrap());
+    assert!(keeps("").unwrap_err().to_string().contains("size=1G"));
+    assert!(keeps(",size=1M").unwrap());
+    assert!(is_blank(&path) && !path.exists());
+    std::fs::write(&path, b"").unwrap();
+    assert!(is_blank(&path), "made, and not yet sized");
+    std::fs::write(&path, b"data").unwrap();
+    assert!(!is_blank(&path) && !is_blank(Path::new("/dev/null")));
+    assert!(keeps("").unwrap() && !keeps(",ro").unwrap());
+    assert!(!keeps_identity(&"/dev/null".parse().unwrap()).unwrap());
     std::fs::remove_file(&path).unwrap();
-}
-
-#[test]
-fn what_cannot_be_made_leaves_nothing() {
-    let spec: DeviceSpec = "/proc/nothing/here,size=1M".parse().unwrap();
-    assert!(prepare(&spec).unwrap_err().to_string().contains("/proc/nothing/here"));
-    let path = std::env::temp_dir().join(format!("doorbell-huge-{}", std::process::id()));
-    let spec: DeviceSpec = format!("{},size=8191P", path.display()).parse().unwrap();
-    if prepare(&spec).is_err() {
-        assert!(!path.exists());
-    }
-    let _ = std::fs::remove_file(&path);
 }
 
 #[test]

@@ -20,19 +20,24 @@ impl Drop for Folder {
 fn a_file_keeps_its_identity() {
     let folder = Folder::new("keeps");
     let file = folder.0.join("disk.img");
-    let (first, problem) = Identity::beside(&file).unwrap();
-    assert_eq!(problem, None);
-    assert_eq!(Identity::beside(&file).unwrap(), (first.clone(), None));
-    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1); // no draft is left
+    let (first, beside) = Identity::beside(&file).unwrap();
+    let Beside::New(draft) = beside else { panic!("{beside:?}") };
+    assert!(!path_beside(&file).exists(), "not before its file is held");
+    draft.keep().unwrap();
+    assert!(draft.keep().unwrap_err().to_string().contains("disk.img.toml"), "never over another");
+    drop(draft);
+    let (again, beside) = Identity::beside(&file).unwrap();
+    assert!(matches!(beside, Beside::Kept) && again == first);
     assert_ne!(Identity::beside(&folder.0.join("other.img")).unwrap().0, first);
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "no draft is left");
     assert_eq!(first.serial.len(), 20);
     assert!(first.nqn.ends_with(&first.uuid));
 }
 
 #[test]
 fn where_nothing_can_be_kept_it_is_derived_and_said() {
-    let (first, problem) = Identity::beside(Path::new("/proc/nothing/disk.img")).unwrap();
-    assert!(problem.unwrap().contains("/proc/nothing/disk.img.toml"));
+    let (first, beside) = Identity::beside(Path::new("/proc/nothing/disk.img")).unwrap();
+    assert!(matches!(beside, Beside::Not(why) if why.contains("/proc/nothing/disk.img.toml")));
     assert_eq!(Identity::beside(Path::new("/proc/nothing/disk.img")).unwrap().0, first);
     assert_ne!(Identity::derived("a"), Identity::derived("b"));
 }

@@ -7,14 +7,15 @@ fn file(text: &str) -> Device {
 fn plan() -> Plan {
     Plan {
         devices: name(vec![
-            file("/a/disk.img,ro"),
-            file("/b/disk.img,engine=uring,block-size=4k"),
+            file("/a/disk.img,ro,force"),
+            file("/b/disk.img,engine=uring,block-size=4k,size=1M"),
             Device::Malloc(1 << 20, Identity::derived("m")),
         ]),
         subsystem: Identity::derived("s"),
         listens: vec!["127.0.0.1:4420".parse().unwrap(), "[::1]:4421".parse().unwrap()],
         hosts: vec!["nqn.2026-01.org.example:h".to_owned()],
         any_host: false,
+        drafts: [].into(),
     }
 }
 
@@ -41,14 +42,17 @@ fn flags_become_calls_that_spdk_knows() {
     for step in &steps {
         let spec = doorbell_control::spdk().method(step.method).unwrap();
         for name in step.params.keys() {
-            assert!(spec.fields.iter().any(|field| field.name == name), "{}: {name}", step.method);
+            let ours = ["size", "force"].contains(&name.as_str()) && step.method.ends_with("_create");
+            assert!(ours || spec.fields.iter().any(|field| field.name == name), "{}: {name}", step.method);
         }
         for field in spec.fields.iter().filter(|field| field.required) {
             assert!(step.params.contains_key(field.name), "{}: {}", step.method, field.name);
         }
     }
     assert_eq!(steps[0].params["readonly"], true);
+    assert_eq!((&steps[0].params["force"], steps[0].params.get("size")), (&json!(true), None));
     assert_eq!(steps[1].params["block_size"], 4096);
+    assert_eq!((&steps[1].params["size"], steps[1].params.get("force")), (&json!(1 << 20), None));
     assert_eq!(steps[2].params["num_blocks"], 2048);
     assert_eq!(
         steps.last().unwrap().params["listen_address"],
