@@ -17,6 +17,10 @@ pub mod not_proven {}
 #[doc = include_str!("../chapters/library.md")]
 pub mod library {}
 
+/// Memory, timeouts, force, and the log.
+#[doc = include_str!("../chapters/memory.md")]
+pub mod memory {}
+
 /// Performance: what was measured, and what stands in the way.
 #[doc = include_str!("../chapters/performance.md")]
 pub mod performance {}

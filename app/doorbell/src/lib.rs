@@ -5,6 +5,7 @@ pub mod cli;
 mod client;
 mod config;
 mod log;
+mod memory;
 mod pages;
 mod parts;
 pub mod perf;

@@ -59,7 +59,16 @@ fn rpc_pages() -> io::Result<BTreeMap<String, String>> {
         let polling = Polling::Adaptive { spin_ns: 0 };
         let reactors = Reactors { local: local.clone(), loads: loads.into(), cpus: Arc::new([]), polling, registry: Registry::new() };
         let log = Rc::new(Log::install());
-        let process = Process { local, reactors, regions, helpers, log, kill: Rc::new(|_| ()), allowed: None };
+        let process = Process {
+            local,
+            reactors,
+            regions,
+            pool: doorbell_mem::PoolSpec::default(),
+            helpers,
+            log,
+            kill: Rc::new(|_| ()),
+            allowed: None,
+        };
         let methods = parts::assemble(process)?.control.methods();
         let page = |method: &doorbell_control::Method| format!("{}\n[All methods](README.md)\n", guide_page(method));
         let mut pages: BTreeMap<_, _> = methods.iter().map(|method| (format!("{}.md", method.name), page(method))).collect();

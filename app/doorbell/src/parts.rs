@@ -1,10 +1,11 @@
 //! The one place where the crates' parts and methods become one process. To add something: one line here.
 
+use crate::memory::IobufPart;
 use crate::reactors::Reactors;
 use doorbell_backends::{Brings, Host};
 use doorbell_bdev::{BdevPart, Registry};
 use doorbell_control::{Control, ControlError, Notifications, Options};
-use doorbell_mem::Regions;
+use doorbell_mem::{PoolSpec, Regions};
 use doorbell_nvmf::{NvmfPart, Target};
 use doorbell_reactor::Local;
 use doorbell_rpc::{Builtins, LogControl, Signal, add_tuning};
@@ -22,6 +23,8 @@ pub(crate) struct Process {
     pub(crate) reactors: Reactors,
     /// Where memory comes from.
     pub(crate) regions: Regions,
+    /// What the reactors' pools are made of.
+    pub(crate) pool: PoolSpec,
     /// Threads for what blocks.
     pub(crate) helpers: Helpers,
     /// The log.
@@ -52,13 +55,14 @@ fn version() -> (u32, u32, u32) {
 
 /// Puts them together. Nothing starts yet.
 pub(crate) fn assemble(process: Process) -> Result<Parts, ControlError> {
-    let Process { local, reactors, regions, helpers, log, kill, allowed } = process;
+    let Process { local, reactors, regions, pool, helpers, log, kill, allowed } = process;
     let notifications = Notifications::new();
     let notice = Box::new(|text: &str| tracing::info!("{text}"));
     let control = Control::new(Options { allowed, notice: Some(notice), notifications: notifications.clone() });
     let registry = reactors.registry.clone();
     let target = Target::new();
 
+    control.add_part(IobufPart::new(local.clone(), regions.clone(), pool, reactors.cpus.clone()))?;
     let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };
     block_devices(&control, host, notifications)?;
     control.add_part(NvmfPart::new(target.clone(), registry.clone(), local.clone()))?;

@@ -114,7 +114,7 @@ impl Reactors {
             let stats = self.local.visit(ReactorId(n), |cx| cx.pool().stats()).await;
             let stats = stats.map_err(|gone| RpcError::internal("Internal error").because(gone))?;
             let pool = |small: bool| {
-                let of = || stats.iter().filter(|class| (class.size <= SMALL) == small);
+                let of = || stats.iter().filter(|class| (class.size <= SMALL_BYTES) == small);
                 let (count, free) = of().fold((0, 0), |(count, free), class| (count + class.count, free + class.free));
                 json!({"cache": free, "main": 0, "retry": of().map(|class| class.misses).sum::<u64>(), "cache_size": count})
             };
@@ -156,7 +156,7 @@ impl Reactors {
 }
 
 /// The largest of SPDK's small buffers.
-const SMALL: u32 = 8192;
+pub(crate) const SMALL_BYTES: u32 = 8192;
 
 fn numa_node(cpu: Option<u32>) -> i64 {
     cpu.and_then(|cpu| doorbell_sys::cpu::numa_node(doorbell_sys::cpu::CpuId(cpu))).map_or(-1, i64::from)

@@ -106,6 +106,10 @@ pub struct ServeArgs {
     #[arg(long, help_heading = "Reactors and memory")]
     pub no_huge: bool,
 
+    /// Memory for buffers, of all reactors together: in MiB, or as 512M, 1G. Only what is used takes room, but for huge pages [default: some 80 MiB a reactor]
+    #[arg(short = 's', long = "memory", alias = "mem-size", value_name = "SIZE", value_parser = memory, help_heading = "Reactors and memory")]
+    pub memory: Option<u64>,
+
     /// What other targets need and this one does not: accepted, and said in the log.
     #[command(flatten)]
     pub idle: IdleArgs,
@@ -119,9 +123,6 @@ pub struct ServeArgs {
 #[derive(Debug, Default, Args)]
 #[command(next_help_heading = "Accepted for scripts that start SPDK; nothing to do here")]
 pub struct IdleArgs {
-    /// Memory to reserve, in MiB: pools are made as they are needed
-    #[arg(short = 's', long = "mem-size", value_name = "MIB")]
-    mem_size: Option<String>,
     /// Memory channels
     #[arg(short = 'n', long = "mem-channels", value_name = "N")]
     mem_channels: Option<u32>,
@@ -185,7 +186,6 @@ impl IdleArgs {
         const NO_DPDK: &str = "there is no DPDK underneath";
         const NO_TRACE: &str = "there are no trace points here";
         let flags = [
-            (self.mem_size.is_some(), "-s/--mem-size", "pools are made when reactors start, and become resident as they are used"),
             (self.mem_channels.is_some(), "-n/--mem-channels", NO_DPDK),
             (self.shm_id.is_some(), "-i/--shm-id", "nothing is shared with other processes by id"),
             (self.limit_coredump, "-d/--limit-coredump", "the limit of core dumps is always left as it is"),
@@ -213,6 +213,14 @@ impl ServeArgs {
     /// Is it the embedded default that is asked for?
     pub fn is_default(&self) -> bool {
         self.files.is_empty() && self.mallocs.is_empty() && self.json.is_none() && !self.wait_for_rpc && !self.empty
+    }
+}
+
+/// A size; a number alone is of MiB, as SPDK's -s has it.
+fn memory(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(mib) => mib.checked_mul(1 << 20).ok_or_else(|| format!("{text} MiB are more than there can be")),
+        Err(_) => size::parse(text).map_err(|e| e.to_string()),
     }
 }
 

@@ -42,6 +42,7 @@ fn with_parts<F: Future<Output = ()> + 'static>(test: impl FnOnce(Local, Parts) 
             local: local.clone(),
             reactors,
             regions,
+            pool: PoolSpec::default(),
             helpers: Helpers::new(1).unwrap(),
             log: Rc::new(NoLog),
             kill: Rc::new(|_| ()),
@@ -141,5 +142,24 @@ fn a_device_is_made_listed_saved_and_deleted() {
         assert!(saved.iter().any(|call| call.method == "bdev_malloc_create"));
         assert_eq!(call("bdev_malloc_delete", json!({"name": "M"})).await.unwrap(), true);
         assert!(call("bdev_get_bdevs", json!({"name": "M"})).await.is_err());
+    });
+}
+
+#[test]
+fn pools_are_as_spdks_clients_ask_before_the_start() {
+    with_parts(|local, parts| async move {
+        let small = json!({"small_pool_count": 65536});
+        parts.control.call("iobuf_set_options", Some(small)).await.unwrap();
+        assert!(parts.control.call("iobuf_set_options", Some(json!({"large_pool_count": 1}))).await.is_err());
+        let saved = parts.control.config("iobuf").unwrap();
+        assert_eq!(json!(saved), json!([{"method": "iobuf_set_options", "params": {"small_pool_count": 65536}}]));
+        parts.control.start().await.unwrap();
+        let stats = parts.control.call("iobuf_get_stats", None).await.unwrap();
+        // 512 MiB of small buffers for all reactors; the large ones are as they were.
+        let default: u64 = doorbell_mem::DEFAULT_CLASSES.iter().filter(|c| c.size > 8192).map(|c| u64::from(c.count)).sum();
+        let of = |pool: &str| stats.as_array().unwrap().iter().map(|r| r[pool]["cache_size"].as_u64().unwrap()).sum::<u64>();
+        assert!(of("small_pool") > 131_072, "{stats}");
+        assert_eq!(of("large_pool"), default * u64::from(local.reactors()));
+        assert!(parts.control.call("iobuf_set_options", Some(json!({}))).await.is_err(), "too late");
     });
 }

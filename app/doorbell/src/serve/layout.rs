@@ -1,6 +1,7 @@
 //! Reactors and memory as the flags ask for them.
 
 use crate::cli::{Poll, ServeArgs};
+use crate::memory;
 use doorbell_mem::{Backing, HugeSize, PoolSpec};
 use doorbell_reactor::{Config, Polling};
 use doorbell_sys::cpu::{self, CpuError, CpuId};
@@ -45,7 +46,11 @@ pub(crate) fn layout(args: &ServeArgs) -> Result<Config, LayoutError> {
         Some("1G") => Backing::Huge(HugeSize::OneGiB),
         Some(_) => Backing::Huge(HugeSize::TwoMiB),
     };
-    let pool = PoolSpec { backing, ..PoolSpec::default() };
+    let mut pool = PoolSpec { backing, ..PoolSpec::default() };
+    if let Some(bytes) = args.memory {
+        let count = if cpus.is_empty() { reactors } else { cpus.len() as u32 };
+        pool.classes = memory::scaled(&pool.classes, bytes / u64::from(count.max(1)));
+    }
     Ok(Config { reactors, cpus, polling, pool, ..Config::default() })
 }
 

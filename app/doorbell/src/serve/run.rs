@@ -52,6 +52,7 @@ pub(crate) fn run(start: Start) -> Result<(), ServeError> {
             local: local.clone(),
             reactors,
             regions,
+            pool: start.layout.pool.clone(),
             helpers,
             log: Rc::new(start.log.clone()),
             kill: Rc::new(raise),

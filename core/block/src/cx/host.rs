@@ -88,6 +88,16 @@ impl Cx {
         Cx::new(CxParts { id: ReactorId(0), boxes, pool, ports: Vec::new(), poller: None })
     }
 
+    /// Takes another pool instead of the one it has, of which nothing may be out: while a process is set up. False when it is too late.
+    pub fn set_pool(&mut self, pool: Pool) -> bool {
+        let unused = self.pool.out() == 0 && !self.fair.contended();
+        if unused {
+            self.fair = Fair::new(pool.classes());
+            self.pool = pool;
+        }
+        unused
+    }
+
     pub(super) fn next_consumer(&mut self) -> ConsumerId {
         self.consumers += 1;
         ConsumerId(self.consumers - 1)

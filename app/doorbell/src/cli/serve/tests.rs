@@ -23,7 +23,8 @@ fn scripts_that_start_spdk_start_this() {
     assert_eq!(args.cpumask.as_deref(), Some("0x3"));
     assert_eq!(args.logflags, ["nvmf", "bdev"]);
     assert_eq!(args.rpcs_allowed, Some(vec!["rpc_get_methods".to_owned(), "spdk_get_version".to_owned()]));
-    assert_eq!(args.idle.given().len(), 15);
+    assert_eq!(args.idle.given().len(), 14);
+    assert_eq!(args.memory, Some(512 << 20));
     assert!(args.idle.given().iter().all(|(_, why)| !why.is_empty()));
     assert!(!args.is_default());
     assert!(serve(&["--wait-for-rpc"]).is_ok() && serve(&["--wait-for-rpc", "-c", "x"]).is_err());

@@ -46,3 +46,19 @@ fn polling_and_memory_are_as_asked() {
     assert_eq!(of("--huge try").unwrap().pool.backing, Backing::PreferHuge);
     assert_eq!(of("--huge 1G").unwrap().pool.backing, Backing::Huge(HugeSize::OneGiB));
 }
+
+#[test]
+fn memory_is_shared_out_among_the_reactors() {
+    let bytes = |line: &str| {
+        let classes = of(line).unwrap().pool.classes;
+        classes.iter().map(|class| u64::from(class.size) * u64::from(class.count)).sum::<u64>() >> 20
+    };
+    let cpu = doorbell_sys::cpu::allowed().unwrap()[0].0;
+    let one = |line: &str| bytes(&format!("-m [{cpu}] {line}"));
+    assert_eq!(one("--memory 512M"), one("-s 512"));
+    assert!((505..=512).contains(&one("--memory 512M")), "{}", one("--memory 512M"));
+    assert_eq!(one("--mem-size 1024"), one("--memory 1G"));
+    assert!(one("--memory 1") < 8, "no class is left without buffers");
+    let reactors = of("").unwrap().reactors as u64;
+    assert!((505 / reactors..=512 / reactors).contains(&bytes("--memory 512M")));
+}
