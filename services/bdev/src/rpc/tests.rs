@@ -72,6 +72,8 @@ fn a_timeout_is_set_told_and_saved() {
         let bdev = registry.find("D0").unwrap();
         assert!(timeout_of(&bdev).is_none() && describe::bdev(&bdev).get("timeout_us").is_none());
         let call = |us: u64| control.call("doorbell_bdev_set_timeout", Some(json!({"name": "D0", "timeout_us": us})));
+        assert!(call(2500).await.is_err(), "not before the start");
+        control.start().await.unwrap();
         assert_eq!(call(2500).await.unwrap(), true);
         assert_eq!((bdev.timeout_ns(), &describe::bdev(&bdev)["timeout_us"]), (2_500_000, &json!(2500)));
         assert_eq!(json!(timeout_of(&bdev).unwrap().params), json!({"name": "D0", "timeout_us": 2500}));
