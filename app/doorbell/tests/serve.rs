@@ -253,7 +253,7 @@ fn a_log_that_nobody_reads_holds_nothing_up() {
     while full.write(b"x").is_ok() {}
     rustix::io::ioctl_fionbio(&full, false).unwrap();
     let socket = folder.socket();
-    let words = ["serve", "-r", socket.to_str().unwrap(), "--malloc", "1M", "--listen", "127.0.0.1:0", "-L", "all"];
+    let words = ["serve", "-r", socket.to_str().unwrap(), "--malloc", "1M", "--listen", "127.0.0.1:0", "--allow-any-host", "-L", "all"];
     let server = folder.command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(full).spawn().unwrap();
     let server = support::Server::without_log(server).ready();
     for _ in 0..3 {
@@ -279,18 +279,18 @@ fn a_start_that_is_refused_leaves_everything_as_it_was() {
         (&["--file", "absent.img"], "size=1G"),
         (&["--file", "absent/x.img,size=1M"], "absent/x.img"),
     ] {
-        let refused = folder.run(&[&["serve", "-r", "rpc.sock", "--listen", "127.0.0.1:0"], words].concat());
+        let refused = folder.run(&[&["serve", "-r", "rpc.sock", "--allow-any-host", "--listen", "127.0.0.1:0"], words].concat());
         let said = String::from_utf8(refused.stderr).unwrap();
         assert!(!refused.status.success() && said.contains(says), "{words:?}: {said}");
         assert!(left().is_empty(), "{words:?} left {:?}", left());
     }
-    let server = folder.serve(&["--file", "a.img,size=1M", "--listen", "127.0.0.1:0"]).ready();
+    let server = folder.serve(&["--file", "a.img,size=1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
     assert_eq!(folder.path().join("a.img").metadata().unwrap().mode() & 0o777, 0o600);
-    let refused = folder.run(&["serve", "-r", "other.sock", "--file", "a.img,size=2M", "--listen", "127.0.0.1:0"]);
+    let refused = folder.run(&["serve", "-r", "other.sock", "--file", "a.img,size=2M", "--allow-any-host", "--listen", "127.0.0.1:0"]);
     let said = String::from_utf8(refused.stderr).unwrap();
     assert!(said.contains("--file a.img,force") && said.contains("in use"), "{said}");
     assert_eq!(folder.path().join("a.img").metadata().unwrap().len(), 1 << 20, "it is not grown before it is held");
-    let forced = folder.command(&["serve", "-r", "other.sock", "--file", "a.img,force", "--listen", "127.0.0.1:0"]);
+    let forced = folder.command(&["serve", "-r", "other.sock", "--file", "a.img,force", "--allow-any-host", "--listen", "127.0.0.1:0"]);
     let forced = support::Server::piped(forced).ready();
     let saved = folder.run(&["rpc", "-s", "other.sock", "framework_get_config", "name=bdev"]);
     let saved: Value = serde_json::from_slice(&saved.stdout).unwrap();

@@ -130,8 +130,8 @@ impl Draft {
     /// Puts it in its place: whole or not at all, never over another, and so that it is there after a power cut.
     pub(crate) fn keep(&self) -> Result<(), IdentityError> {
         let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let kept =
-            std::fs::hard_link(&self.draft, &self.path).and_then(|()| std::fs::File::open(folder)).and_then(|folder| folder.sync_all());
+        let linked = std::fs::hard_link(&self.draft, &self.path).and_then(|()| std::fs::remove_file(&self.draft));
+        let kept = linked.and_then(|()| std::fs::File::open(folder)).and_then(|folder| folder.sync_all());
         match kept {
             // Some file systems know no sync of a folder; nothing more can be done there.
             Err(error) if error.kind() != io::ErrorKind::InvalidInput => {

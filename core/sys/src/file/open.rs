@@ -126,7 +126,8 @@ pub enum OpenError {
 
 impl Target {
     /// Opens `path` and holds it. May block for as long as the file system takes, and for two seconds when it is in use and nobody can
-    /// be found who uses it: the kernel lets go late of what an io_uring had that died with its process. A file that was made for it goes again when it fails.
+    /// be found who uses it: the kernel lets go late of what an io_uring had that died with its process. A file that was made for it goes
+    /// again when it fails.
     pub fn open(path: &Path, options: &OpenOptions) -> Result<Target, OpenError> {
         patiently(|| Target::attempt(path, options), || thread::sleep(PAUSE))
     }

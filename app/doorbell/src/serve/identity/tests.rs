@@ -24,8 +24,8 @@ fn a_file_keeps_its_identity() {
     let Beside::New(draft) = beside else { panic!("{beside:?}") };
     assert!(!path_beside(&file).exists(), "not before its file is held");
     draft.keep().unwrap();
+    assert_eq!(std::fs::read_dir(&folder.0).unwrap().count(), 1, "no draft is left, also while the server runs");
     assert!(draft.keep().unwrap_err().to_string().contains("disk.img.toml"), "never over another");
-    drop(draft);
     let (again, beside) = Identity::beside(&file).unwrap();
     assert!(matches!(beside, Beside::Kept) && again == first);
     assert_ne!(Identity::beside(&folder.0.join("other.img")).unwrap().0, first);
