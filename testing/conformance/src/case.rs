@@ -93,6 +93,8 @@ pub struct Env {
     pub(crate) removal: Option<Removal>,
     /// Gives it another size.
     pub(crate) resizing: Option<Resizing>,
+    /// Does a write beyond the end of its medium make that longer?
+    pub(crate) grows: bool,
     /// Where the case's chance comes from.
     pub seed: u64,
     /// How long it waits.

@@ -20,13 +20,14 @@ pub struct Subject {
     probe: Option<Probe>,
     removal: Option<Removal>,
     resizing: Option<Resizing>,
+    grows: bool,
     keep: Vec<Box<dyn Any>>,
 }
 
 impl Subject {
     /// A device by itself.
     pub fn new(device: Arc<dyn BlockDevice>) -> Subject {
-        Subject { device, probe: None, removal: None, resizing: None, keep: Vec::new() }
+        Subject { device, probe: None, removal: None, resizing: None, grows: false, keep: Vec::new() }
     }
 
     /// With a count of the flushes and FUA writes that reached what makes them true.
@@ -42,6 +43,11 @@ impl Subject {
     /// With a way to give it another size, in blocks, never more than it began with; it tells whoever has to be told.
     pub fn resizing(self, resize: impl Fn(&mut Cx, u64) + 'static) -> Subject {
         Subject { resizing: Some(Rc::new(resize)), ..self }
+    }
+
+    /// A write beyond the end of its medium makes that longer, as it does a file: one that was on its way when the file was cut undoes the cut.
+    pub fn growing(self) -> Subject {
+        Subject { grows: true, ..self }
     }
 
     /// With something that is to live as long as the device is used: a folder, a registry.
@@ -185,9 +191,10 @@ impl Suite {
         let seed = case.name.bytes().fold(self.seed, |seed, b| seed.wrapping_mul(0x0100_0000_01b3) ^ u64::from(b));
         async move {
             let subject = make(local.clone()).await.map_err(|why| Failure::new(format!("the device could not be made: {why}")))?;
-            let Subject { device, probe, removal, resizing, keep } = subject;
+            let Subject { device, probe, removal, resizing, grows, keep } = subject;
             let info = device.info();
-            let outcome = (case.run)(Rc::new(Env { local: local.clone(), device, info, probe, removal, resizing, seed, patience })).await;
+            let env = Env { local: local.clone(), device, info, probe, removal, resizing, grows, seed, patience };
+            let outcome = (case.run)(Rc::new(env)).await;
             drop(keep);
             outcome
         }

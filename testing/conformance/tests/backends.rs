@@ -107,7 +107,7 @@ fn over_file(name: &str, open: Open, direct: Direct, block_bytes: u32) -> Suite 
             file.set_len(blocks * u64::from(block_bytes)).expect("it can be cut and grown");
             rescan();
         };
-        Ok(Subject::new(device).resizing(resize).keep(scratch).keep(helpers))
+        Ok(Subject::new(device).resizing(resize).growing().keep(scratch).keep(helpers))
     })
 }
 

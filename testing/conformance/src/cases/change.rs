@@ -22,9 +22,10 @@ fn spread(env: &Env, blocks: u64, n: u64) -> Vec<Request> {
 
 const OUT: u64 = 48;
 
-/// Sends some, does `what`, sends some more at once, and waits for all: first those of before.
-async fn meanwhile(rig: &Rig, env: &Env, blocks: u64, what: impl AsyncFnOnce()) -> Result<[Vec<Finished>; 2], Failure> {
-    let before = rig.issue(spread(env, blocks, OUT)).await?;
+/// Sends some to the first `reach` blocks, does `what`, sends some more to all at once, and waits for all: first those of before.
+async fn meanwhile(rig: &Rig, env: &Env, reach: u64, what: impl AsyncFnOnce()) -> Result<[Vec<Finished>; 2], Failure> {
+    let blocks = env.info.blocks;
+    let before = rig.issue(spread(env, reach, OUT)).await?;
     what().await;
     let after = rig.issue(spread(env, blocks, OUT)).await?;
     let mut done = rig.collect(before.len() + after.len()).await?;
@@ -45,7 +46,8 @@ pub(super) async fn resized_under_load(env: Rc<Env>) -> Outcome {
         for blocks in [half, whole] {
             let resize = resize.clone();
             let change = async || env.local.with(move |cx| resize(cx, blocks)).await;
-            let [before, after] = meanwhile(&rig, &env, whole, change).await?;
+            let reach = if env.grows { half } else { whole };
+            let [before, after] = meanwhile(&rig, &env, reach, change).await?;
             let now = env.device.info().blocks;
             ensure!(now == blocks, "round {round}: it says {now} blocks, and has {blocks}");
             for one in &before {
