@@ -129,6 +129,7 @@ impl Connection {
         self.qid = command.qid;
         self.flow_control = !command.cattr.disable_sqfc();
         self.requests = Requests::new(command.sqsize.saturating_add(1));
+        self.tx.reserve(usize::from(command.sqsize) + 1);
         // The entry that Connect took (Base 2.1, 6.3: the queue exists from here on).
         self.sq_head = 1;
         self.connected();

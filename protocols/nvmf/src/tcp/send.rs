@@ -7,6 +7,7 @@ use super::share::{Charge, Held};
 use super::wire::Wire;
 use doorbell_block::{Cx, Io, Ticks};
 use doorbell_sys::socket::{SendPart, Sent};
+use doorbell_wire_nvme_tcp::HEADER_ROOM;
 use std::collections::VecDeque;
 use std::io;
 
@@ -36,10 +37,18 @@ pub(super) struct Sending {
 const PARTS: usize = 64;
 /// Headers that are not sent yet, in bytes: beyond it nothing more is received.
 const BACKLOG: usize = 32 << 10;
+/// Headers of one command, in bytes: of its data or the request for it, and of its answer, with digests.
+const HEADERS_EACH: usize = 96;
 /// Headers that are sent, in bytes: beyond it their room is used again although the buffer has not run empty.
 const STALE: usize = 64 << 10;
 
 impl Sending {
+    /// Room for what a queue of `depth` commands can have to say at once, so that no command allocates.
+    pub(super) fn reserve(&mut self, depth: usize) {
+        self.heads.reserve(depth * HEADERS_EACH + HEADER_ROOM);
+        self.cuts.reserve(depth);
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.sent == self.heads.len() && self.cuts.is_empty()
     }
@@ -67,6 +76,9 @@ impl Sending {
     /// Appends a header of at most `room` bytes that `write` fills in. False when it cannot be written, which no header of ours meets.
     #[inline]
     pub(super) fn head(&mut self, room: usize, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> bool {
+        if self.heads.len() + room > self.heads.capacity() {
+            self.forget_sent(); // what is left fits, since `reserve` saw to that
+        }
         let start = self.heads.len();
         self.heads.resize(start + room, 0);
         let written = self.heads.get_mut(start..).and_then(write);
@@ -122,10 +134,16 @@ impl Sending {
             self.heads.clear();
             self.sent = 0;
         } else if self.sent > STALE {
-            self.heads.drain(..self.sent);
-            self.cuts.iter_mut().for_each(|cut| cut.at -= self.sent);
-            self.sent = 0;
+            self.forget_sent();
         }
+    }
+
+    /// Uses the room of headers that are sent again.
+    #[cold]
+    fn forget_sent(&mut self) {
+        self.heads.drain(..self.sent);
+        self.cuts.iter_mut().for_each(|cut| cut.at -= self.sent);
+        self.sent = 0;
     }
 
     fn take(&mut self, cx: &mut Cx, mut taken: usize) {

@@ -56,3 +56,31 @@ fn headers_that_are_gone_make_room_although_payload_always_follows() {
     }
     assert!(tx.heads.len() < 2 * STALE, "{} bytes of headers are kept", tx.heads.len());
 }
+
+#[test]
+fn a_queue_that_is_never_empty_stays_in_the_room_that_it_was_given() {
+    let mut world = World::new(16);
+    let pipe = world.host(HostOffer::default()).admin.pipe;
+    let mut wire = pipe.clone();
+    let mut tx = Sending::default();
+    tx.reserve(16);
+    let given = (tx.heads.capacity(), tx.cuts.capacity());
+    let mut said = 0u32;
+    for n in 0..10_000u32 {
+        // A command's headers come, and those of one before go but for a byte.
+        tx.head(HEADER_ROOM, |out| {
+            out.get_mut(..4)?.copy_from_slice(&n.to_le_bytes());
+            Some(60)
+        });
+        pipe.0.borrow_mut().room = if n == 0 { 59 } else { 60 };
+        tx.room_again();
+        assert!(tx.flush(&mut world.cx, &mut wire, &mut 0).unwrap());
+        let mut pipe = pipe.0.borrow_mut();
+        if pipe.to_host.len() >= 60 {
+            let header: Vec<u8> = pipe.to_host.drain(..60).collect();
+            assert_eq!(header[..4], said.to_le_bytes());
+            said += 1;
+        }
+    }
+    assert_eq!((tx.heads.capacity(), tx.cuts.capacity()), given);
+}
