@@ -107,7 +107,7 @@ controller() {
 live() { [[ $(<"/sys/class/nvme/$CTRL/state") == live ]]; }
 
 # `field COMMAND NAME`: a value of what nvme prints as `NAME : VALUE`.
-field() { nvme "$1" "${@:3}" | awk -F: -v name="$2" '{ key = $1; gsub(/[ \t]/, "", key) } key == name { gsub(/[ \t]/, "", $2); print $2; exit }'; }
+field() { nvme "$1" "${@:3}" | awk -F: -v name="$2" '{ key = $1; gsub(/[ \t]/, "", key) } key == name && !n++ { gsub(/[ \t]/, "", $2); print $2 }'; }
 
 # `checksum DEV OFFSET_MIB COUNT_MIB`: read past the page cache.
 checksum() { dd if="$1" bs=1M skip="$2" count="$3" iflag=direct status=none | sha256sum | cut -d' ' -f1; }
