@@ -308,3 +308,14 @@ fn a_default_file_that_was_made_and_not_sized_is_no_obstacle() {
     assert_eq!(folder.path().join("doorbell.img").metadata().unwrap().len(), 1 << 30);
     drop(server);
 }
+
+/// Such a request would wait for ever.
+#[test]
+fn requests_are_no_longer_than_the_pools_have_buffers_for() {
+    let folder = Folder::new();
+    let server = folder.serve(&["--empty", "-m", "0x1", "--memory", "8M"]).logs("RPC");
+    let refused = folder.rpc(&["nvmf_create_transport", "trtype=TCP", "max_io_size=8388608"]).unwrap_err();
+    assert!(refused.contains("max_io_size is 8388608") && refused.contains("--memory"), "{refused}");
+    folder.rpc(&["nvmf_create_transport", "trtype=TCP"]).unwrap();
+    assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+}

@@ -222,7 +222,8 @@ impl Cx {
         None
     }
 
-    /// Appends buffers of `bytes` in all to `list`, or none. What is longer than the largest buffer comes in pieces of that size.
+    /// Appends buffers of `bytes` in all to `list`, or none. What is longer than the largest buffer comes in pieces of that size; what is
+    /// longer than [`Pool::longest`] never comes, so whoever sets a limit to requests looks at that.
     pub fn gather(&mut self, bytes: u32, list: &mut SgList) -> bool {
         let largest = self.pool.largest().max(1);
         if bytes <= largest {

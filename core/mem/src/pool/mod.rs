@@ -196,6 +196,11 @@ impl Pool {
         (class < self.home.classes.len()).then_some(class)
     }
 
+    /// Bytes of the longest list of buffers that can ever be had: all of the largest class.
+    pub fn longest(&self) -> u64 {
+        self.home.classes.last().map_or(0, |c| u64::from(c.size) * u64::from(c.count))
+    }
+
     /// How many classes there are, in rising order of size.
     pub fn classes(&self) -> usize {
         self.home.classes.len()

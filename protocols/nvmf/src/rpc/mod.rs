@@ -139,6 +139,14 @@ impl NvmfPart {
         check_target(p.tgt_name.as_ref())?;
         check_trtype(&p.trtype)?;
         let options = transport_options(&p)?;
+        let longest = self.local.with(|cx| cx.pool().longest()).await;
+        if u64::from(options.max_io_bytes) > longest {
+            let io = options.max_io_bytes;
+            let why = format!(
+                "max_io_size is {io}, and the pool of a reactor has no more than {longest} bytes for one request: serve with more --memory"
+            );
+            return Err(invalid(why));
+        }
         self.target.create_transport(options).map_err(|e| match e {
             TargetError::TransportExists => RpcError::internal(format!("Transport type '{}' already exists", p.trtype)),
             e => invalid(e),
