@@ -14,7 +14,7 @@ pub(crate) enum Accepted {
     /// The admin queue of a new controller.
     Admin(Box<Controller>),
     /// An I/O queue.
-    Io(Arc<Association>, Arc<Subsystem>),
+    Io(Arc<Association>, Arc<Subsystem>, u64),
 }
 
 /// Refused: the status and dword 0 of the answer.
@@ -70,14 +70,14 @@ pub(crate) fn connect(
         return Err(invalid(ConnectInvalid::QID));
     }
     let joined = target.registry().join(subsystem.id, &join);
-    let association = joined.map_err(|e| match e {
+    let (association, epoch) = joined.map_err(|e| match e {
         JoinError::Controller => invalid(ConnectInvalid::CNTLID),
         JoinError::Host => invalid(ConnectInvalid::HOSTNQN),
         JoinError::NotEnabled => plain(Status::COMMAND_SEQUENCE_ERROR.dnr()),
         JoinError::Queue => invalid(ConnectInvalid::QID),
     })?;
     let result = ConnectResult::new().with_cntlid(cntlid).into_bits();
-    Ok((Accepted::Io(association, subsystem.clone()), result))
+    Ok((Accepted::Io(association, subsystem.clone(), epoch), result))
 }
 
 fn admin(

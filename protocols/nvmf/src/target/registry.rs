@@ -36,7 +36,9 @@ pub struct Association {
     pub(crate) host_nqn: String,
     pub(crate) host_id: [u8; 16],
     pub(crate) cntlid: u16,
-    enabled: AtomicBool,
+    /// How often the controller was enabled and disabled: odd while it is enabled. A queue belongs to one number, so that it also notices
+    /// what was over before it looked.
+    epoch: AtomicU64,
     ended: AtomicBool,
     /// I/O queues that the controller has granted.
     granted: AtomicU16,
@@ -93,14 +95,18 @@ impl Association {
         lock(&self.errors)
     }
 
-    /// May I/O queues be connected and used?
+    /// The present number of its life: odd while I/O queues may be connected and used, and another for each time.
     #[inline]
-    pub(crate) fn is_enabled(&self) -> bool {
-        self.enabled.load(Ordering::Acquire)
+    pub(crate) fn epoch(&self) -> u64 {
+        self.epoch.load(Ordering::Acquire)
     }
 
+    /// Said by the admin queue alone.
     pub(crate) fn set_enabled(&self, on: bool) {
-        self.enabled.store(on, Ordering::Release);
+        let epoch = self.epoch.load(Ordering::Relaxed);
+        if (epoch % 2 == 1) != on {
+            self.epoch.store(epoch.wrapping_add(1), Ordering::Release);
+        }
     }
 
     /// Is it over? Then every queue closes.
@@ -129,7 +135,6 @@ impl Association {
     /// Marks it ended and names every connection but the caller's.
     pub(crate) fn end(&self, but: Option<Where>) -> Vec<Where> {
         self.ended.store(true, Ordering::Release);
-        self.enabled.store(false, Ordering::Release);
         lock(&self.queues).iter().map(|q| q.at).filter(|at| Some(*at) != but).collect()
     }
 
@@ -247,7 +252,7 @@ impl Registry {
             host_nqn: join.host_nqn.to_string(),
             host_id: join.host_id,
             cntlid,
-            enabled: AtomicBool::new(false),
+            epoch: AtomicU64::new(0),
             ended: AtomicBool::new(false),
             granted: AtomicU16::new(0),
             keep_alive_ms: AtomicU64::new(0),
@@ -262,8 +267,8 @@ impl Registry {
         Ok(made)
     }
 
-    /// Finds the controller that an I/O queue belongs to and adds the queue.
-    pub(crate) fn join(&self, subsystem: u64, join: &Join<'_>) -> Result<Arc<Association>, JoinError> {
+    /// Finds the controller that an I/O queue belongs to and adds the queue, which lives as long as the epoch.
+    pub(crate) fn join(&self, subsystem: u64, join: &Join<'_>) -> Result<(Arc<Association>, u64), JoinError> {
         let book = lock(&self.0);
         let found = book.controllers.get(&(subsystem, join.cntlid)).ok_or(JoinError::Controller)?;
         if found.has_ended() {
@@ -272,7 +277,8 @@ impl Registry {
         if found.host_nqn != join.host_nqn || found.host_id != join.host_id {
             return Err(JoinError::Host);
         }
-        if !found.is_enabled() {
+        let epoch = found.epoch();
+        if epoch.is_multiple_of(2) {
             return Err(JoinError::NotEnabled);
         }
         let mut queues = lock(&found.queues);
@@ -281,7 +287,7 @@ impl Registry {
         }
         queues.push(join.queue());
         drop(queues);
-        Ok(found.clone())
+        Ok((found.clone(), epoch))
     }
 
     /// A queue has closed. The controller is forgotten with its admin queue.

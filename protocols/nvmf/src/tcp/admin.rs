@@ -142,7 +142,8 @@ impl Connection {
                 self.heard = cx.now();
                 self.timer = cx.now();
             }
-            Accepted::Io(association, subsystem) => {
+            Accepted::Io(association, subsystem, epoch) => {
+                self.epoch = epoch;
                 counters.io_queues.store(counters.io_queues.load(Relaxed) + 1, Relaxed);
                 counters.io_queues_ever.store(counters.io_queues_ever.load(Relaxed) + 1, Relaxed);
                 self.codec.set_max_capsule_data(shared.snapshot.options.in_capsule_bytes);

@@ -83,6 +83,8 @@ pub(crate) struct Connection {
     pub(super) life: Life,
     pub(super) queue: Queue,
     pub(super) qid: u16,
+    /// The controller's epoch to which an I/O queue belongs.
+    pub(super) epoch: u64,
     pub(super) flow_control: bool,
     pub(super) sq_head: u16,
     /// What its commands have moved.
@@ -163,6 +165,7 @@ impl Connection {
             life: Life::Open,
             queue: Queue::None,
             qid: 0,
+            epoch: 0,
             flow_control: true,
             sq_head: 0,
             traffic: Arc::default(),
@@ -233,7 +236,7 @@ impl Connection {
     }
 
     fn serve(&mut self, cx: &mut Cx, shared: &mut Shared, scratch: &mut [u8]) {
-        if self.association().is_some_and(|a| a.has_ended() || (self.qid != 0 && !a.is_enabled())) {
+        if self.association().is_some_and(|a| a.has_ended() || (self.qid != 0 && a.epoch() != self.epoch)) {
             return self.close(cx, shared, "its controller has ended");
         }
         self.read_mail(cx, shared);

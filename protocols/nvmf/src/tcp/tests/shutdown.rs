@@ -71,3 +71,15 @@ fn a_host_that_leaves_during_its_shutdown_leaves_nothing_behind() {
     done(next.set_cc(&mut world, CC.with_shn(ShutdownNotice::NORMAL)));
     assert!(flushes(&devices)[1] >= 1);
 }
+
+#[test]
+fn a_queue_does_not_outlive_a_reset_that_is_over_before_it_looks() {
+    let (mut world, mut host) = pair();
+    for cc in [Cc::new(), CC] {
+        let set = PropertySet { property: Property::CC, value: cc.into_bits().into(), len: Some(4) };
+        let cid = host.cid();
+        host.capsule(false, &FabricsCommand::PropertySet(set).encode().with_cid(cid), &[]);
+    }
+    world.settle();
+    assert!(host.io.as_ref().unwrap().is_closed());
+}
