@@ -151,16 +151,7 @@ impl QueueStats {
         if !status.is_ok() {
             return self.add_error_status(status);
         }
-        let cell = &self.ops[op as usize];
-        add(&cell.ops, 1);
-        add(&cell.bytes, bytes);
-        add(&cell.latency, ns);
-        if ns < cell.least.load(Relaxed) {
-            cell.least.store(ns, Relaxed);
-        }
-        if ns > cell.most.load(Relaxed) {
-            cell.most.store(ns, Relaxed);
-        }
+        self.add_run(op, &OpStat { ops: 1, bytes, latency_ns: ns, latency_ns_min: ns, latency_ns_max: ns });
     }
 
     #[cold]
