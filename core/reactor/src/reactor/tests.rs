@@ -129,3 +129,38 @@ fn virtual_time_drives_timers() {
     assert!(done.get());
     assert_eq!(rs[0].cx().live_tokens(), 0, "the sleep gave its token back");
 }
+
+struct Quiet(#[expect(dead_code, reason = "its count tells whether the source lives")] Rc<()>);
+
+impl Source for Quiet {
+    fn descriptor(&self) -> Option<std::os::fd::BorrowedFd<'_>> {
+        None
+    }
+    fn reap(&mut self, _cx: &mut Cx, _budget: u32) -> u32 {
+        0
+    }
+    fn arm(&mut self) -> Armed {
+        Armed::Armed
+    }
+    fn disarm(&mut self) {}
+    fn busy(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_source_that_nobody_uses_goes_although_the_reactor_never_sleeps() {
+    let (_, mut rs) = machine(1, || Fifo);
+    let (life, device) = (Rc::new(()), doorbell_block::DeviceId::new());
+    let part = life.clone();
+    let user = rs[0].cx().local_source(device, |_| Ok::<_, ()>(Quiet(part))).unwrap();
+    for _ in 0..2 * SWEEP_EVERY {
+        rs[0].turn();
+    }
+    assert_eq!(Rc::strong_count(&life), 2, "it is used");
+    drop(user);
+    for _ in 0..SWEEP_EVERY {
+        rs[0].turn();
+    }
+    assert_eq!(Rc::strong_count(&life), 1, "nobody uses it");
+}
