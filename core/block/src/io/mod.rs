@@ -267,6 +267,11 @@ impl Carrier for Box<Io> {
     fn sg_mut(&mut self) -> &mut SgList {
         &mut self.sg
     }
+
+    #[inline]
+    fn meta(&self) -> Option<&SgList> {
+        (!self.meta.is_empty()).then_some(&self.meta)
+    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 pub trait Carrier {
     /// The list.
     fn sg_mut(&mut self) -> &mut SgList;
+
+    /// Metadata that travels apart from the payload, if there is any.
+    #[inline]
+    fn meta(&self) -> Option<&SgList> {
+        None
+    }
 }
 
 impl Carrier for SgList {
@@ -151,6 +157,23 @@ impl<T: Carrier> InFlight<T> {
     #[inline]
     pub fn get(&self, cid: Cid) -> Option<&T> {
         self.slots.get(cid.0 as usize)?.item.as_ref()
+    }
+
+    /// Everything in flight, in slot order.
+    pub fn each(&self) -> impl Iterator<Item = (Cid, &T)> {
+        self.slots.iter().enumerate().filter_map(|(n, slot)| Some((Cid(n as u16), slot.item.as_ref()?)))
+    }
+
+    /// Takes back what was just put in and never given to the device.
+    ///
+    /// # Safety
+    /// The device or kernel has not been told of `cid`.
+    pub unsafe fn withdraw(&mut self, cid: Cid) -> Option<T> {
+        let slot = self.slots.get_mut(cid.0 as usize)?;
+        let mut item = slot.item.take()?;
+        std::mem::swap(&mut slot.sg, item.sg_mut());
+        self.free.push(cid.0);
+        Some(item)
     }
 
     /// Hands it back against the witness. `None`, and counted, when the witness names nothing here.

@@ -65,12 +65,12 @@ pub(crate) struct Block {
     /// Set while the block is out of a pool; foreign blocks have none.
     pub(crate) home: Option<Rc<Home>>,
     /// Keeps the mapping alive.
-    _region: Arc<Region>,
+    pub(crate) region: Arc<Region>,
 }
 
 impl Block {
     pub(crate) fn foreign(region: Arc<Region>, base: NonNull<u8>, len: u32) -> Rc<Block> {
-        Rc::new(Block { base, len, class: 0, home: None, _region: region })
+        Rc::new(Block { base, len, class: 0, home: None, region })
     }
 }
 
@@ -141,7 +141,7 @@ impl Pool {
             let mut free = Vec::with_capacity(c.count as usize);
             for n in 0..c.count as usize {
                 let Some(base) = region.at(offset + n * c.size as usize, c.size as usize) else { break };
-                free.push(Rc::new(Block { base, len: c.size, class, home: None, _region: region.clone() }));
+                free.push(Rc::new(Block { base, len: c.size, class, home: None, region: region.clone() }));
             }
             free.reverse(); // low addresses first
             offset += c.size as usize * c.count as usize;

@@ -3,11 +3,13 @@
 //! Not an allocator. A region never moves and never shrinks; it is unmapped when the last block that lies in it is gone.
 
 mod huge;
+mod number;
 mod registry;
 
 pub use registry::{RegionObserver, Regions};
 
 use crate::MemError;
+use number::RegionNumber;
 use rustix::fd::OwnedFd;
 use rustix::mm::{MapFlags, ProtFlags};
 use std::ptr::NonNull;
@@ -52,6 +54,7 @@ pub struct Region {
     locked: AtomicBool,
     /// A pool lends slices of it.
     pooled: AtomicBool,
+    number: RegionNumber,
 }
 
 // SAFETY: a region is an address range; it hands out no references. Who may touch which bytes is the business of the blocks made of it.
@@ -115,7 +118,15 @@ impl Region {
             .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
         let base =
             NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
-        Ok(Region { base, len, page, memfd: Some(fd), locked: AtomicBool::new(false), pooled: AtomicBool::new(false) })
+        Ok(Region {
+            base,
+            len,
+            page,
+            memfd: Some(fd),
+            locked: AtomicBool::new(false),
+            pooled: AtomicBool::new(false),
+            number: RegionNumber::take(),
+        })
     }
 
     /// Bytes mapped.
@@ -136,6 +147,12 @@ impl Region {
     /// Its first address, for a device that maps it.
     pub fn base(&self) -> *mut u8 {
         self.base.as_ptr()
+    }
+
+    /// A small number that no other region alive has: where devices keep what they know of it.
+    #[inline]
+    pub fn number(&self) -> usize {
+        self.number.get()
     }
 
     /// The file behind it, to share it with another process.

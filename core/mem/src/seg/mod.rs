@@ -5,6 +5,7 @@
 
 mod raw;
 
+use crate::Region;
 use crate::pool::{Block, go_home};
 use std::mem::ManuallyDrop;
 use std::rc::Rc;
@@ -90,6 +91,12 @@ impl Seg {
     pub fn address(&self) -> *mut u8 {
         // SAFETY: offset is inside of the block, kept so by slice and narrow.
         unsafe { self.block.base.as_ptr().add(self.offset as usize) }
+    }
+
+    /// The mapping that it lies in.
+    #[inline]
+    pub fn region(&self) -> &Region {
+        &self.block.region
     }
 
     #[inline]

@@ -1,0 +1,20 @@
+//! PCI functions from user space: what a driver needs of one, whichever way it is reached.
+//!
+//! A [`Function`] has configuration space, BARs, interrupts and a [`Domain`], its view of this process's memory. [`queue`] holds NVMe
+//! queues in memory: the rings, the lists of addresses that a device reads, and the tables of what it was given.
+//!
+//! What it is not: it knows no NVMe command but where its data pointer lies, and makes no decision about a device.
+#![allow(unsafe_code)] // unsafe island: device registers, shared rings and addresses for DMA live here and nowhere above
+
+mod bar;
+mod domain;
+mod error;
+mod function;
+mod iova;
+pub mod queue;
+
+pub use bar::{Area, Bar, Doorbell, Trapped};
+pub use domain::{Domain, LookUp, Mapper, Run};
+pub use error::PciError;
+pub use function::{Function, Interrupts};
+pub use iova::{IovaRange, Iovas};

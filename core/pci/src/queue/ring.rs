@@ -1,0 +1,391 @@
+//! A submission queue, its completion queue, and what is in flight between them. One thread owns it.
+
+use super::pointer::{self, ListRoom, Pointing, Refusal};
+use super::shadow::Shadow;
+use crate::{Bar, Domain, Doorbell, PciError};
+use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions};
+use doorbell_wire_nvme::{Cqe, Sqe, view};
+use std::ptr::NonNull;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+/// What a queue is to be.
+pub struct QueueSpec {
+    /// Entries of both rings: 2 to 32,768. One less is in flight at most.
+    pub entries: u16,
+    /// How data is pointed at.
+    pub pointing: Pointing,
+    /// Bytes of a request at most: how long a command's list can get.
+    pub max_bytes: u32,
+    /// Where the rings should lie.
+    pub node: Option<u32>,
+    /// Rings in huge pages: without an IOMMU a ring must be contiguous.
+    pub backing: Backing,
+}
+
+/// The registers of a queue, set once the queue has its number.
+struct Bells {
+    sq: Doorbell,
+    cq: Doorbell,
+    shadows: Option<(Shadow, Shadow)>,
+}
+
+/// A completion and what it completes.
+pub struct Reaped<T> {
+    /// What was given.
+    pub item: T,
+    /// What the device said.
+    pub cqe: Cqe,
+}
+
+const SQE: usize = 64;
+const CQE: usize = 16;
+
+/// A pair of rings.
+pub struct MemoryQueue<T: Carrier> {
+    flight: InFlight<T>,
+    key: QueueKey,
+    domain: Arc<Domain>,
+    bar: Arc<Bar>,
+    /// Silences of the controller when this was last given to it.
+    born: u64,
+    pointing: Pointing,
+    sq: NonNull<u8>,
+    cq: NonNull<u8>,
+    lists: NonNull<u64>,
+    /// Words of one command's list.
+    list_words: usize,
+    sq_address: u64,
+    cq_address: u64,
+    lists_address: u64,
+    entries: u16,
+    tail: u16,
+    rung: u16,
+    head: u16,
+    told: u16,
+    phase: bool,
+    bells: Option<Bells>,
+    regions: Regions,
+    region: Arc<Region>,
+}
+
+impl<T: Carrier> MemoryQueue<T> {
+    /// Rings in memory that the function of `bar` and `domain` can reach. Not known to the device yet.
+    pub fn new(regions: &Regions, domain: &Arc<Domain>, bar: &Arc<Bar>, spec: &QueueSpec) -> Result<MemoryQueue<T>, PciError> {
+        let name = domain.name();
+        let entries = spec.entries.clamp(2, 1 << 15);
+        let per_page = if matches!(spec.pointing, Pointing::Prp) { 1 } else { 2 };
+        // A power of two no longer than a page, so that no list crosses one.
+        let words = (spec.max_bytes as usize / pointer::PAGE as usize + 2) * per_page;
+        let list_words = words.next_power_of_two().clamp(8, 512);
+        let n = usize::from(entries);
+        let sq_len = (n * SQE).next_multiple_of(4096);
+        let cq_len = (n * CQE).next_multiple_of(4096);
+        let lists_len = n * list_words * 8;
+        let region = regions.map(sq_len + cq_len + lists_len, spec.backing, spec.node)?;
+        let base = NonNull::new(region.base()).ok_or_else(|| PciError::unusable(name, "no memory for a queue"))?;
+        let whole = |offset: usize, len: usize| {
+            let address = region.base().addr() as u64 + offset as u64;
+            let run = domain.find(&region, address, len as u32).filter(|run| run.len as usize == len);
+            run.map(|run| run.address).ok_or_else(|| {
+                PciError::unusable(
+                    name,
+                    "its queue does not lie in one piece of memory that it reaches: without an IOMMU it needs huge pages",
+                )
+            })
+        };
+        let (sq_address, cq_address) = (whole(0, sq_len)?, whole(sq_len, cq_len)?);
+        let lists_address = whole(sq_len + cq_len, lists_len)?;
+        let key = QueueKey::new();
+        // SAFETY: the three parts lie one after the other in the region, whose length they add up to.
+        let (cq, lists) = unsafe { (base.add(sq_len), base.add(sq_len + cq_len).cast()) };
+        Ok(MemoryQueue {
+            flight: InFlight::new(&key, entries - 1),
+            key,
+            domain: domain.clone(),
+            bar: bar.clone(),
+            born: bar.silences(),
+            pointing: spec.pointing,
+            sq: base,
+            cq,
+            lists,
+            list_words,
+            sq_address,
+            cq_address,
+            lists_address,
+            entries,
+            tail: 0,
+            rung: 0,
+            head: 0,
+            told: 0,
+            phase: true,
+            bells: None,
+            regions: regions.clone(),
+            region,
+        })
+    }
+
+    /// The rings as a device sees them.
+    #[cfg(test)]
+    pub(super) fn memory_for_test(&self) -> doorbell_mem::Foreign {
+        doorbell_mem::Foreign::of(self.region.clone())
+    }
+
+    /// Where the device finds the submission ring and the completion ring.
+    pub fn addresses(&self) -> (u64, u64) {
+        (self.sq_address, self.cq_address)
+    }
+
+    /// Entries of each ring.
+    pub fn entries(&self) -> u16 {
+        self.entries
+    }
+
+    /// The device knows the queue now, under `qid`: its doorbells lie at 1000h + 8 × qid for a stride of 0 (`dstrd`, CAP.DSTRD).
+    pub fn connect(&mut self, qid: u16, dstrd: u8, shadows: Option<(Shadow, Shadow)>) -> Result<(), PciError> {
+        let stride = 4u64 << dstrd;
+        let at = |n: u64| self.bar.doorbell(0x1000 + n * stride);
+        let (Some(sq), Some(cq)) = (at(2 * u64::from(qid)), at(2 * u64::from(qid) + 1)) else {
+            return Err(PciError::unusable(self.domain.name(), format!("its doorbells of queue {qid} cannot be mapped")));
+        };
+        self.bells = Some(Bells { sq, cq, shadows });
+        // What is given to the device from here on, only a later silence takes back.
+        self.born = self.bar.silences();
+        Ok(())
+    }
+
+    /// Does the device know it?
+    pub fn is_connected(&self) -> bool {
+        self.bells.is_some()
+    }
+
+    /// Uses shadow doorbells from here on, for queues made before they were configured.
+    pub fn set_shadows(&mut self, shadows: Option<(Shadow, Shadow)>) {
+        if let Some(bells) = &mut self.bells {
+            bells.shadows = shadows;
+        }
+    }
+
+    /// Is there room for one more?
+    #[inline]
+    pub fn has_room(&self) -> bool {
+        self.flight.has_room()
+    }
+
+    /// How many are in flight.
+    #[inline]
+    pub fn len(&self) -> usize {
+        self.flight.len()
+    }
+
+    /// Is nothing in flight?
+    #[inline]
+    pub fn is_empty(&self) -> bool {
+        self.flight.is_empty()
+    }
+
+    /// Completions that named nothing in flight.
+    pub fn strays(&self) -> u64 {
+        self.flight.strays()
+    }
+
+    /// Everything in flight.
+    pub fn each(&self) -> impl Iterator<Item = (Cid, &T)> {
+        self.flight.each()
+    }
+
+    /// Takes a command: gives it an identifier, points it at the item's segments and puts it into the ring. [`MemoryQueue::ring`] tells the
+    /// device. What is refused comes back, with why.
+    #[inline]
+    pub fn submit(&mut self, item: T, sqe: &Sqe) -> Result<Cid, (T, Refusal)> {
+        let cid = match self.flight.insert(item) {
+            Ok(cid) => cid,
+            Err(item) => return Err((item, Refusal::Full)),
+        };
+        let mut sqe = *sqe;
+        sqe.cid = cid.0.into();
+        if let Err(why) = self.point(cid, &mut sqe) {
+            return match self.take_back(cid) {
+                Some(item) => Err((item, why)),
+                None => Ok(cid),
+            };
+        }
+        self.put(&sqe);
+        Ok(cid)
+    }
+
+    /// Takes two commands that the device is to find side by side (a fused pair), or neither.
+    pub fn submit_pair(&mut self, first: (T, &Sqe), second: (T, &Sqe)) -> Result<(), (T, T, Refusal)> {
+        if self.flight.len() + 2 > usize::from(self.entries) - 1 {
+            return Err((first.0, second.0, Refusal::Full));
+        }
+        let mut sqes = [*first.1, *second.1];
+        let mut cids = [Cid(0); 2];
+        let mut refused = None;
+        let mut rest = Vec::new();
+        for ((item, sqe), cid) in [first.0, second.0].into_iter().zip(&mut sqes).zip(&mut cids) {
+            match self.flight.insert(item) {
+                Ok(given) => {
+                    *cid = given;
+                    sqe.cid = given.0.into();
+                    refused = refused.or(self.point(given, sqe).err());
+                    rest.push(given);
+                }
+                Err(_) => unreachable!("there was room for two"),
+            }
+        }
+        match refused {
+            None => sqes.iter().for_each(|sqe| self.put(sqe)),
+            Some(why) => {
+                if let (Some(b), Some(a)) = (rest.pop().and_then(|c| self.take_back(c)), rest.pop().and_then(|c| self.take_back(c))) {
+                    return Err((a, b, why));
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, cid: Cid) -> Option<T> {
+        // SAFETY: its entry was not put into the ring.
+        unsafe { self.flight.withdraw(cid) }
+    }
+
+    #[inline]
+    fn point(&mut self, cid: Cid, sqe: &mut Sqe) -> Result<(), Refusal> {
+        let at = usize::from(cid.0) * self.list_words;
+        // SAFETY: each identifier has its own words, inside of the region; the device reads those of a command in flight, and this
+        // identifier was not in flight until now.
+        let words = unsafe { std::slice::from_raw_parts_mut(self.lists.as_ptr().add(at), self.list_words) };
+        let room = ListRoom { words, address: self.lists_address + at as u64 * 8 };
+        let list = self.flight.segments(cid).ok_or(Refusal::Unmapped)?;
+        pointer::point(sqe, list, &self.domain, self.pointing, room)?;
+        match self.flight.get(cid).and_then(Carrier::meta) {
+            Some(meta) => pointer::point_meta(sqe, meta, &self.domain),
+            None => Ok(()),
+        }
+    }
+
+    #[inline]
+    fn put(&mut self, sqe: &Sqe) {
+        let from = doorbell_wire_nvme::bytes(sqe);
+        // SAFETY: the entry is inside of the ring, and the device has read what it held before: fewer commands are in flight than there
+        // are entries, so the one that was here has completed.
+        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.sq.as_ptr().add(usize::from(self.tail) * SQE), SQE) };
+        self.tail = if self.tail + 1 == self.entries { 0 } else { self.tail + 1 };
+    }
+
+    /// Is there anything that the device was not told of?
+    #[inline]
+    pub fn is_unrung(&self) -> bool {
+        self.tail != self.rung
+    }
+
+    /// Tells the device of everything that was submitted since.
+    #[inline]
+    pub fn ring(&mut self) {
+        if self.tail == self.rung {
+            return;
+        }
+        let Some(bells) = &self.bells else { return };
+        let must = match &bells.shadows {
+            Some((sq, _)) => sq.store(self.rung, self.tail),
+            None => true,
+        };
+        if must {
+            bells.sq.ring(self.tail.into());
+        }
+        self.rung = self.tail;
+    }
+
+    /// Has the device written a completion that was not taken yet?
+    #[inline]
+    pub fn is_ready(&self) -> bool {
+        self.peek() & 1 == u16::from(self.phase)
+    }
+
+    /// The status word of the next completion, phase in bit 0.
+    #[inline]
+    fn peek(&self) -> u16 {
+        // SAFETY: inside of the ring and aligned; the device writes it, so it is read as an atomic.
+        let word = unsafe { self.cq.add(usize::from(self.head) * CQE + 14).cast::<AtomicU16>().as_ref() };
+        u16::from_le(word.load(Ordering::Acquire))
+    }
+
+    /// Takes up to `budget` completions and hands each to `done`. Those that name nothing in flight are counted. Says how many there were.
+    #[inline]
+    pub fn reap(&mut self, budget: u32, mut done: impl FnMut(Reaped<T>)) -> u32 {
+        let mut n = 0;
+        while n < budget && self.is_ready() {
+            // SAFETY: inside of the ring, aligned to 16 bytes; the entry is the driver's until its head passes it, and a device that
+            // writes it all the same spoils a copy of plain numbers.
+            let raw = unsafe {
+                let at = self.cq.as_ptr().add(usize::from(self.head) * CQE).cast::<u64>();
+                [at.read_volatile(), at.add(1).read_volatile()]
+            };
+            self.head += 1;
+            if self.head == self.entries {
+                self.head = 0;
+                self.phase = !self.phase;
+            }
+            n += 1;
+            let mut entry = [0; CQE];
+            let (low, high) = entry.split_at_mut(8);
+            low.copy_from_slice(&raw[0].to_ne_bytes());
+            high.copy_from_slice(&raw[1].to_ne_bytes());
+            let Some(cqe) = view::<Cqe>(&entry).copied() else { continue };
+            // SAFETY: the device says that it is done with this command, on this queue's own ring.
+            let completion = unsafe { self.key.completion(cqe.cid().0) };
+            if let Some(item) = self.flight.finish(&completion) {
+                done(Reaped { item, cqe });
+            }
+        }
+        if self.head != self.told {
+            self.tell_head();
+        }
+        n
+    }
+
+    #[inline]
+    fn tell_head(&mut self) {
+        let Some(bells) = &self.bells else { return };
+        let must = match &bells.shadows {
+            Some((_, cq)) => cq.store(self.told, self.head),
+            None => true,
+        };
+        if must {
+            bells.cq.ring(self.head.into());
+        }
+        self.told = self.head;
+    }
+
+    /// Everything that is in flight, if its controller was seen to be silent since the queue was given to it: the rings are as new, and
+    /// have to be made known again. `None` while it may still be at work.
+    pub fn reclaim(&mut self) -> Option<Vec<T>> {
+        if self.bar.silences() <= self.born {
+            return None;
+        }
+        let epoch = self.flight.epoch();
+        // SAFETY: the controller's own register said that it is not ready (or it is not there any more) after everything here was given
+        // to it: it does no more DMA for it (Base 2.1, 3.5.1 and 3.7.2).
+        let quiet = unsafe { self.key.quiesced(epoch) };
+        let back = self.flight.reclaim(&quiet);
+        self.born = self.bar.silences();
+        self.bells = None;
+        (self.tail, self.rung, self.head, self.told, self.phase) = (0, 0, 0, 0, true);
+        let len = usize::from(self.entries) * CQE;
+        // SAFETY: the completion ring, which nobody writes now.
+        unsafe { std::ptr::write_bytes(self.cq.as_ptr(), 0, len) };
+        Some(back)
+    }
+}
+
+impl<T: Carrier> Drop for MemoryQueue<T> {
+    /// The rings go with it. What is still in flight is leaked with its buffers; the rings' memory is unmapped for the device first. A
+    /// device that writes to physical addresses and may still be at work keeps the memory.
+    fn drop(&mut self) {
+        self.regions.retire(&self.region);
+        if self.bells.is_some() && self.domain.is_physical() && self.bar.silences() <= self.born {
+            std::mem::forget(self.region.clone());
+        }
+    }
+}
