@@ -1,0 +1,98 @@
+//! What carries the commands of one queue: submit, kick, reap; one thread owns it.
+//!
+//! A link knows no namespace, retries nothing and decides nothing about a status. What is given to it comes back once: from `reap` with the
+//! controller's completion, or from `reclaim` when the controller can touch none of it any more.
+
+use doorbell_block::{Armed, Io, Ticks};
+use doorbell_mem::{Carrier, SgList};
+use doorbell_pci::queue::Refusal;
+use doorbell_wire_nvme::{Cid, Cqe, Sqe};
+use std::os::fd::BorrowedFd;
+
+/// Who gave a command to a queue pair: place and generation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct OwnerId {
+    pub(crate) index: u32,
+    pub(crate) generation: u32,
+}
+
+/// A command on its way.
+pub(crate) struct Flight {
+    pub(crate) io: Box<Io>,
+    /// The command itself, where it is not made from the request: administration and passthrough.
+    pub(crate) raw: Option<Box<Sqe>>,
+    pub(crate) owner: OwnerId,
+    /// When it was first given to a link.
+    pub(crate) since: Ticks,
+    /// How often it was tried before.
+    pub(crate) tries: u8,
+}
+
+impl Carrier for Flight {
+    #[inline]
+    fn sg_mut(&mut self) -> &mut SgList {
+        &mut self.io.sg
+    }
+
+    #[inline]
+    fn meta(&self) -> Option<&SgList> {
+        Carrier::meta(&self.io)
+    }
+}
+
+/// A command that the controller has completed.
+pub(crate) struct Completed {
+    pub(crate) flight: Flight,
+    pub(crate) cqe: Cqe,
+}
+
+/// Why a link carries nothing any more; what was in flight is reclaimed next.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Lost {
+    /// The connection broke, or the peer ended it.
+    #[error("the connection is lost: {0}")]
+    Connection(String),
+    /// The peer broke a rule of the protocol.
+    #[error("the controller broke a rule: {0}")]
+    Protocol(String),
+    /// The function has gone from the bus.
+    #[error("the device has gone")]
+    Gone,
+}
+
+/// A queue of commands to a controller.
+pub(crate) trait Link {
+    /// Is there room for one more?
+    fn has_room(&self) -> bool;
+
+    /// Takes a command, whose identifier it chooses and whose data pointer it fills in from the segments of `flight`. Which way the data
+    /// goes is in the opcode's two low bits (of the fabrics type for fabrics commands). What is refused comes back with why.
+    fn submit(&mut self, flight: Flight, sqe: &Sqe) -> Result<(), (Flight, Refusal)>;
+
+    /// Takes two commands that the controller is to find side by side (a fused pair), or neither.
+    fn submit_pair(&mut self, first: (Flight, &Sqe), second: (Flight, &Sqe)) -> Result<(), (Flight, Flight, Refusal)>;
+
+    /// Tells the controller of everything submitted since.
+    fn kick(&mut self);
+
+    /// Appends up to about `budget` completions. Says how many there were.
+    fn reap(&mut self, now: Ticks, budget: u32, done: &mut Vec<Completed>) -> Result<u32, Lost>;
+
+    /// How many are in flight.
+    fn in_flight(&self) -> usize;
+
+    /// Shows everything in flight.
+    fn each(&self, show: &mut dyn FnMut(Cid, &Flight));
+
+    /// Everything in flight, in the order of identifiers, once nothing of it can be touched by the controller; `None` while it may be.
+    fn reclaim(&mut self) -> Option<Vec<Flight>>;
+
+    /// What becomes readable after `arm` when there is something to reap.
+    fn descriptor(&self) -> Option<BorrowedFd<'_>>;
+
+    /// As [`doorbell_block::Source::arm`].
+    fn arm(&mut self) -> Armed;
+
+    /// As [`doorbell_block::Source::disarm`].
+    fn disarm(&mut self);
+}
