@@ -1,7 +1,7 @@
 //! Memory of another process or a device: mapped, cut into segments, never lent as a slice.
 
 use crate::pool::Block;
-use crate::{MemError, Region, Regions, Seg};
+use crate::{MemError, Reach, Region, Regions, Seg};
 use rustix::fd::OwnedFd;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,9 +19,18 @@ const SPAN: u64 = 1 << 31;
 impl Foreign {
     /// Maps `len` bytes of `fd` from `offset` and shows them to devices.
     pub fn map(regions: &Regions, fd: OwnedFd, offset: u64, len: usize) -> Result<Foreign, MemError> {
-        let page = rustix::param::page_size();
-        let region = regions.adopt(Region::map_fd(fd, offset, len, page, "memory of another process")?)?;
-        Ok(Self::of(region))
+        Self::map_as(regions, fd, offset, len, Reach::ReadWrite)
+    }
+
+    /// The same, of memory that may only be read: its owner's descriptor may not even allow more.
+    pub fn map_as(regions: &Regions, fd: OwnedFd, offset: u64, len: usize, may: Reach) -> Result<Foreign, MemError> {
+        Ok(Self::of(regions.adopt(Region::map_foreign(fd, offset, len, may)?)?))
+    }
+
+    /// Has its owner taken away what lies beneath it? What was read from there is zeroes that nobody wrote.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.region.is_broken()
     }
 
     /// Memory of our own that is treated as another's: what tests and device models stand in for guests with.

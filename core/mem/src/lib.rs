@@ -8,6 +8,7 @@
 
 mod error;
 mod foreign;
+pub mod guard;
 mod inflight;
 mod pool;
 mod region;
@@ -18,6 +19,6 @@ pub use error::MemError;
 pub use foreign::Foreign;
 pub use inflight::{Carrier, Cid, Completion, InFlight, QueueKey, Quiesced, leaked};
 pub use pool::{ClassSpec, DEFAULT_CLASSES, Pool, PoolSpec, PoolStats};
-pub use region::{Backing, HugeSize, Region, RegionObserver, Regions};
+pub use region::{Backing, HugeSize, Reach, Region, RegionObserver, Regions};
 pub use seg::Seg;
 pub use sglist::{IoVec, SgList};

@@ -9,6 +9,7 @@ mod registry;
 pub use registry::{RegionObserver, Regions};
 
 use crate::MemError;
+use crate::guard::{self, Fill, Guard};
 use number::RegionNumber;
 use rustix::fd::OwnedFd;
 use rustix::mm::{MapFlags, ProtFlags};
@@ -45,6 +46,15 @@ pub enum Backing {
     PreferHuge,
 }
 
+/// What we may do with memory of another party.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// Read it. Who writes it all the same kills the process, so whoever cuts segments of it asks first.
+    Read,
+    /// Read and write it.
+    ReadWrite,
+}
+
 /// One mapping. Shared between threads; the bytes are reached only through segments.
 pub struct Region {
     base: NonNull<u8>,
@@ -55,6 +65,8 @@ pub struct Region {
     /// A pool lends slices of it.
     pooled: AtomicBool,
     number: RegionNumber,
+    /// Watched, since another party can cut its file short.
+    guard: Option<Guard>,
 }
 
 // SAFETY: a region is an address range; it hands out no references. Who may touch which bytes is the business of the blocks made of it.
@@ -112,10 +124,43 @@ impl Region {
         Self::map_as(fd, offset, len, page, what, MapFlags::SHARED | MapFlags::NORESERVE)
     }
 
+    /// Maps memory of another party, who may cut its file short: what is gone then reads as zeroes, and [`Region::is_broken`] tells.
+    pub(crate) fn map_foreign(fd: OwnedFd, offset: u64, len: usize, may: Reach) -> Result<Region, MemError> {
+        const WHAT: &str = "memory of another process";
+        let (page, flags) = (rustix::param::page_size(), MapFlags::SHARED | MapFlags::NORESERVE);
+        let prot = if may == Reach::Read { ProtFlags::READ } else { ProtFlags::READ | ProtFlags::WRITE };
+        let mut region = Self::map_with(fd, offset, len, page, WHAT, flags, prot)?;
+        // SAFETY: a shared mapping of its own, unmapped by the region's drop, which lets go of the guard first; foreign memory is never
+        // behind a reference.
+        region.guard = Some(unsafe { guard::watch(region.base.as_ptr(), len.next_multiple_of(page), Fill::Zeroes) }?);
+        Ok(region)
+    }
+
+    /// Was something of it missing when it was touched? Only of memory of another party, whose word is then worth nothing.
+    #[inline]
+    pub fn is_broken(&self) -> bool {
+        self.guard.as_ref().is_some_and(Guard::is_broken)
+    }
+
     fn map_as(fd: OwnedFd, offset: u64, len: usize, page: usize, what: &'static str, flags: MapFlags) -> Result<Region, MemError> {
+        Self::map_with(fd, offset, len, page, what, flags, ProtFlags::READ | ProtFlags::WRITE)
+    }
+
+    fn map_with(
+        fd: OwnedFd,
+        offset: u64,
+        len: usize,
+        page: usize,
+        what: &'static str,
+        flags: MapFlags,
+        prot: ProtFlags,
+    ) -> Result<Region, MemError> {
         // SAFETY: a fresh shared mapping at an address of the kernel's choice touches no memory of ours.
-        let p = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, ProtFlags::READ | ProtFlags::WRITE, flags, &fd, offset) }
-            .map_err(|e| MemError::Map { what, bytes: len, source: e.into() })?;
+        let p = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, prot, flags, &fd, offset) }.map_err(|e| MemError::Map {
+            what,
+            bytes: len,
+            source: e.into(),
+        })?;
         let base =
             NonNull::new(p.cast::<u8>()).ok_or_else(|| MemError::Map { what, bytes: len, source: std::io::ErrorKind::Other.into() })?;
         Ok(Region {
@@ -126,6 +171,7 @@ impl Region {
             locked: AtomicBool::new(false),
             pooled: AtomicBool::new(false),
             number: RegionNumber::take(),
+            guard: None,
         })
     }
 
@@ -204,6 +250,8 @@ fn memfd(name: &str, flags: rustix::fs::MemfdFlags, len: usize, what: &'static s
 
 impl Drop for Region {
     fn drop(&mut self) {
+        // Before it is unmapped: its addresses may be another mapping's a moment later.
+        self.guard = None;
         // SAFETY: the mapping is ours, and every block in it held this region alive, so none is left.
         let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
     }

@@ -4,6 +4,7 @@
 //! sole share of a pool buffer; shared and foreign memory is read and written by copies.
 
 mod raw;
+mod shared;
 
 use crate::Region;
 use crate::pool::{Block, go_home};

@@ -113,3 +113,18 @@ fn foreign_memory_is_copied_whole_also_onto_itself() {
 fn what_a_pool_lends_is_nobody_elses() {
     let _ = Foreign::of(Pool::small(4096, 1).region().clone());
 }
+
+#[test]
+fn words_are_read_and_written_whole_and_only_where_they_are_aligned() {
+    let f = Foreign::scratch(&Regions::new(), 4096).unwrap();
+    let s = f.seg(8, 64).unwrap();
+    s.store32(4, 0x0102_0304);
+    s.store64(8, 0x1112_1314_1516_1718);
+    let mut bytes = [0; 12];
+    s.read_at(4, &mut bytes);
+    assert_eq!(bytes, [4, 3, 2, 1, 0x18, 0x17, 0x16, 0x15, 0x14, 0x13, 0x12, 0x11]);
+    assert_eq!((s.load32(4), s.load64(8)), (0x0102_0304, 0x1112_1314_1516_1718));
+    for wrong in [2u32, 61, 64] {
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| s.load32(wrong))).is_err(), "{wrong}");
+    }
+}
