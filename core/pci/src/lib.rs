@@ -6,13 +6,16 @@
 //! What it is not: it knows no NVMe command but where its data pointer lies, and makes no decision about a device.
 #![allow(unsafe_code)] // unsafe island: device registers, shared rings and addresses for DMA live here and nowhere above
 
+mod address;
 mod bar;
 mod domain;
 mod error;
 mod function;
 mod iova;
 pub mod queue;
+pub mod sysfs;
 
+pub use address::{BadAddress, FunctionAddress, PciAddress};
 pub use bar::{Area, Bar, Doorbell, Trapped};
 pub use domain::{Domain, LookUp, Mapper, Run};
 pub use error::PciError;
