@@ -4,7 +4,7 @@
 //! on the path of a request. What it is not: it knows no protocol, keeps no statistics and emulates nothing that its medium lacks; that is
 //! the block layer's (`doorbell-bdev`).
 //!
-//! Every leaf refuses by [`shape`] what its device cannot do, so a malformed request is a status here too and never a panic.
+//! Every leaf refuses by [`Shape`](doorbell_block::Shape) what its device cannot do, so a malformed request is a status here too and never a panic.
 #![forbid(unsafe_code)]
 
 pub mod aio;
@@ -12,7 +12,6 @@ pub mod file;
 pub mod malloc;
 pub mod null;
 pub mod passthru;
-pub mod shape;
 pub mod uring;
 
 mod host;

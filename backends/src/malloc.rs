@@ -5,9 +5,10 @@
 //! compare-and-write is the block layer's.
 
 use crate::host::{Brings, Fresh, Host};
-use crate::shape::Shape;
 use crate::units;
-use doorbell_block::{Abort, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token};
+use doorbell_block::{
+    Abort, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, ReadAfterUnmap, Shape, Status, Token,
+};
 use doorbell_control::{RpcError, Uuid, When, params};
 use doorbell_mem::{Backing, Foreign, MemError, Region, Regions};
 use memory::Memory;

@@ -3,9 +3,10 @@
 //! Reads leave the buffer as it was, as SPDK's do, so it has no compare: there is nothing to compare with. What it measures is the path to it.
 
 use crate::host::{Brings, Fresh, Host, Known};
-use crate::shape::Shape;
 use crate::units;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, Preferred, Status, Token, WriteCache};
+use doorbell_block::{
+    BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, Op, OpSet, OpenError, Preferred, Shape, Status, Token, WriteCache,
+};
 use doorbell_control::{RpcError, Uuid, When, params};
 use std::sync::Arc;
 

@@ -41,6 +41,7 @@
 mod cx;
 mod device;
 mod io;
+mod shape;
 mod status;
 mod token;
 
@@ -51,6 +52,7 @@ pub use device::{
     Abort, AtomicUnits, BlockDevice, BlockQueue, DeviceId, DeviceInfo, Done, Limits, OpenError, Preferred, ReadAfterUnmap, WriteCache,
 };
 pub use io::{FRAMES, Flags, Io, IoId, Op, OpSet};
+pub use shape::Shape;
 pub use source::{Armed, Source};
 pub use status::Status;
 pub use token::{Events, Token};

@@ -12,6 +12,6 @@ mod shadow;
 #[cfg(test)]
 mod tests;
 
-pub use pointer::{Pointing, Refusal};
+pub use pointer::{Pages, Pointing, Refusal};
 pub use ring::{MemoryQueue, QueueSpec, Reaped};
 pub use shadow::{Shadow, ShadowPages};

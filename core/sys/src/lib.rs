@@ -21,6 +21,7 @@ pub mod epoll;
 pub mod file;
 pub mod helper;
 mod iovec;
+pub mod notice;
 pub mod ring;
 pub mod socket;
 mod sync;

@@ -8,4 +8,20 @@
 //! checked, and a controller that lies costs its own requests only.
 #![forbid(unsafe_code)]
 
+mod admin;
+mod controller;
+mod error;
 mod link;
+mod namespace;
+mod options;
+mod pair;
+mod shared;
+mod status;
+mod time;
+
+pub use admin::{Answer, Payload};
+pub use controller::{Change, Controller, Env, Identity, Watcher};
+pub use error::{CommandError, NvmeError};
+pub use namespace::{Described, Format, Ids, Namespace};
+pub use options::{OnTimeout, Options, Policy};
+pub use shared::State;

@@ -31,6 +31,25 @@ pub enum Refusal {
     Unmapped,
 }
 
+/// Addresses of whole pages that core made for a device: a ring's, or a pair of shadow pages. The only ones that a command can carry without
+/// a segment in flight.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pages {
+    pub(super) first: u64,
+    pub(super) second: u64,
+}
+
+impl Pages {
+    /// The first address, for a register.
+    pub fn address(self) -> u64 {
+        self.first
+    }
+
+    pub(super) fn put(self, sqe: &mut Sqe) {
+        set_prps(sqe, self.first, self.second);
+    }
+}
+
 /// Where the list of one command lies.
 pub(super) struct ListRoom<'a> {
     /// The entries, 8 bytes each.

@@ -1,6 +1,6 @@
 //! A submission queue, its completion queue, and what is in flight between them. One thread owns it.
 
-use super::pointer::{self, ListRoom, Pointing, Refusal};
+use super::pointer::{self, ListRoom, Pages, Pointing, Refusal};
 use super::shadow::Shadow;
 use crate::{Bar, Domain, Doorbell, PciError};
 use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions};
@@ -132,8 +132,9 @@ impl<T: Carrier> MemoryQueue<T> {
     }
 
     /// Where the device finds the submission ring and the completion ring.
-    pub fn addresses(&self) -> (u64, u64) {
-        (self.sq_address, self.cq_address)
+    pub fn addresses(&self) -> (Pages, Pages) {
+        let page = |first| Pages { first, second: 0 };
+        (page(self.sq_address), page(self.cq_address))
     }
 
     /// Entries of each ring.
@@ -210,6 +211,19 @@ impl<T: Carrier> MemoryQueue<T> {
                 None => Ok(cid),
             };
         }
+        self.put(&sqe);
+        Ok(cid)
+    }
+
+    /// As `submit`, for a command that carries addresses of rings or shadow pages and no segments of its item.
+    pub fn submit_pages(&mut self, item: T, sqe: &Sqe, pages: Pages) -> Result<Cid, (T, Refusal)> {
+        let cid = match self.flight.insert(item) {
+            Ok(cid) => cid,
+            Err(item) => return Err((item, Refusal::Full)),
+        };
+        let mut sqe = *sqe;
+        sqe.cid = cid.0.into();
+        pages.put(&mut sqe);
         self.put(&sqe);
         Ok(cid)
     }

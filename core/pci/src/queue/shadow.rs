@@ -1,5 +1,6 @@
 //! Shadow doorbells: doorbells in memory, and how far the device has looked (Base 2.1, 5.2.5 and Annex B.5).
 
+use super::Pages;
 use crate::{Domain, PciError};
 use doorbell_mem::{Backing, Region, Regions};
 use std::ptr::NonNull;
@@ -27,8 +28,8 @@ impl ShadowPages {
     }
 
     /// Addresses of both, for Doorbell Buffer Config.
-    pub fn addresses(&self) -> (u64, u64) {
-        (self.doorbells, self.events)
+    pub fn addresses(&self) -> Pages {
+        Pages { first: self.doorbells, second: self.events }
     }
 
     /// The place of a doorbell: `index` counts doorbells. `None` beyond the page.

@@ -123,7 +123,8 @@ impl Sysfs {
             let loaded = self.hands.modprobe(module);
             if !self.path(sign).exists() {
                 let said = loaded.err().map_or_else(String::new, |error| format!(" ({error})"));
-                let why = format!("the kernel has no {module}{said}: load it with `modprobe {module}` as root, or use a kernel that has it");
+                let why =
+                    format!("the kernel has no {module}{said}: load it with `modprobe {module}` as root, or use a kernel that has it");
                 return Err(PciError::unusable(&name, why));
             }
         }
@@ -156,7 +157,9 @@ impl Sysfs {
     fn let_go(&self, device: &Device) -> Result<(), PciError> {
         let name = device.address.to_string();
         match &device.driver {
-            Some(_) => self.write(&self.folder(device.address).join("driver/unbind"), &name, "take it from its driver (are you root?)", &name),
+            Some(_) => {
+                self.write(&self.folder(device.address).join("driver/unbind"), &name, "take it from its driver (are you root?)", &name)
+            }
             None => Ok(()),
         }
     }

@@ -96,6 +96,7 @@ fn is_mbr(head: &[u8]) -> bool {
     let (entries, mark) = table.split_at(64);
     let entries = entries.chunks_exact(16);
     let sane = entries.clone().all(|entry| entry.first().is_some_and(|state| state & 0x7f == 0));
-    let any = entries.clone().any(|e| e.get(4).is_some_and(|kind| *kind != 0) && e.get(12..).is_some_and(|len| len.iter().any(|b| *b != 0)));
+    let any =
+        entries.clone().any(|e| e.get(4).is_some_and(|kind| *kind != 0) && e.get(12..).is_some_and(|len| len.iter().any(|b| *b != 0)));
     mark == [0x55, 0xaa] && sane && any
 }

@@ -3,9 +3,14 @@
 //! A link knows no namespace, retries nothing and decides nothing about a status. What is given to it comes back once: from `reap` with the
 //! controller's completion, or from `reclaim` when the controller can touch none of it any more.
 
+mod memory;
+
+pub(crate) use memory::MemoryLink;
+
 use doorbell_block::{Armed, Io, Ticks};
 use doorbell_mem::{Carrier, SgList};
-use doorbell_pci::queue::Refusal;
+use doorbell_pci::PciError;
+use doorbell_pci::queue::{Pages, Refusal, Shadow};
 use doorbell_wire_nvme::{Cid, Cqe, Sqe};
 use std::os::fd::BorrowedFd;
 
@@ -16,11 +21,19 @@ pub(crate) struct OwnerId {
     pub(crate) generation: u32,
 }
 
+/// A command that is not made from its request.
+#[derive(Clone, Copy)]
+pub(crate) struct Raw {
+    pub(crate) sqe: Sqe,
+    /// Rings or shadow pages that it names.
+    pub(crate) pages: Option<Pages>,
+}
+
 /// A command on its way.
 pub(crate) struct Flight {
     pub(crate) io: Box<Io>,
     /// The command itself, where it is not made from the request: administration and passthrough.
-    pub(crate) raw: Option<Box<Sqe>>,
+    pub(crate) raw: Option<Box<Raw>>,
     pub(crate) owner: OwnerId,
     /// When it was first given to a link.
     pub(crate) since: Ticks,
@@ -60,8 +73,21 @@ pub(crate) enum Lost {
     Gone,
 }
 
+/// Where a queue in memory has its doorbells.
+pub(crate) struct Place {
+    pub(crate) qid: u16,
+    /// CAP.DSTRD.
+    pub(crate) dstrd: u8,
+    pub(crate) shadows: Option<(Shadow, Shadow)>,
+}
+
 /// A queue of commands to a controller.
 pub(crate) trait Link {
+    /// The controller knows the queue now. Means nothing to a link that connects by itself.
+    fn connect(&mut self, _place: Place) -> Result<(), PciError> {
+        Ok(())
+    }
+
     /// Is there room for one more?
     fn has_room(&self) -> bool;
 
@@ -80,6 +106,12 @@ pub(crate) trait Link {
 
     /// How many are in flight.
     fn in_flight(&self) -> usize;
+
+    /// Has it anything to do: commands in flight, a connection that is being made, bytes that did not fit?
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.in_flight() > 0
+    }
 
     /// Shows everything in flight.
     fn each(&self, show: &mut dyn FnMut(Cid, &Flight));

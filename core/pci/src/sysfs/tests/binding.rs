@@ -20,7 +20,8 @@ fn a_function_is_taken_and_given_back() {
     let sysfs = machine.sysfs();
     let bound = sysfs.bind(nvme(), Driver::VfioPci, false).unwrap();
     assert_eq!((bound.before.as_deref(), bound.was_there, bound.device.driver.as_deref()), (Some("nvme"), false, Some("vfio-pci")));
-    let changes = ["modprobe vfio_iommu_type1", "modprobe vfio-pci", "driver_override=vfio-pci", "unbind=0000:01:00.0", "drivers_probe=0000:01:00.0"];
+    let changes =
+        ["modprobe vfio_iommu_type1", "modprobe vfio-pci", "driver_override=vfio-pci", "unbind=0000:01:00.0", "drivers_probe=0000:01:00.0"];
     assert_eq!(asked(&machine), changes);
     assert!(sysfs.is_ours(nvme()) && sysfs.taken_from(nvme()).as_deref() == Some("nvme"));
     assert_eq!(sysfs.left_behind(), [bound.device]);

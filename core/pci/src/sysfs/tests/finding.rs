@@ -56,7 +56,10 @@ fn an_empty_disk_is_free() {
 fn each_use_is_told() {
     let said = |found: Vec<InUse>| found.iter().map(InUse::to_string).collect::<Vec<_>>();
     let mount = "30 22 259:1 / /srv rw - xfs /dev/nvme0n1p1 rw\n";
-    assert_eq!(said(found(1, |m| m.file("proc/self/mountinfo", mount))), ["nvme0n1p1 is mounted at /srv", "nvme0n1 has partitions (nvme0n1p1)"]);
+    assert_eq!(
+        said(found(1, |m| m.file("proc/self/mountinfo", mount))),
+        ["nvme0n1p1 is mounted at /srv", "nvme0n1 has partitions (nvme0n1p1)"]
+    );
     let foreign = "30 22 0:44 /sub /data rw shared:1 - btrfs /dev/nvme0n1 rw\n";
     assert_eq!(said(found(0, |m| m.file("proc/1/mountinfo", foreign))), ["nvme0n1 is mounted at /data"]);
     assert_eq!(said(found(0, |m| m.file("proc/swaps", "/dev/nvme0n1 partition 1 0 -2\n"))), ["nvme0n1 is in use as swap"]);
@@ -124,7 +127,10 @@ fn the_host_is_told() {
     machine.file("sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages", "8\n");
     machine.file("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "5\n");
     machine.file("sys/kernel/mm/hugepages/hugepages-2048kB/resv_hugepages", "2\n");
-    machine.file("proc/self/limits", "Limit  Soft Limit  Hard Limit Units\nMax locked memory         8388608              8388608              bytes\n");
+    machine.file(
+        "proc/self/limits",
+        "Limit  Soft Limit  Hard Limit Units\nMax locked memory         8388608              8388608              bytes\n",
+    );
     let host = machine.sysfs().host();
     assert_eq!((host.iommus.len(), host.allows_noiommu, host.memlock_kib), (1, false, Some(8192)));
     assert_eq!(host.huge_pages, [HugePages { kib: 2048, total: 8, free: 3 }]);

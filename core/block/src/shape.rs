@@ -2,7 +2,7 @@
 //!
 //! Invariant: the size that queues check against and the `DeviceInfo` that openers see change together, by [`Shape::resize`] alone.
 
-use doorbell_block::{DeviceInfo, Io, Op, OpSet, Status};
+use crate::{DeviceInfo, Io, Op, OpSet, Status};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 

@@ -1,0 +1,62 @@
+//! Asynchronous events: asked for, read, acted upon, asked for again (Base 2.1, 5.1.2).
+
+use super::Inner;
+use crate::admin::Payload;
+use crate::shared::Event;
+use doorbell_wire_nvme::event::{AsyncEvent, EventType};
+use doorbell_wire_nvme::feature::AsyncEventConfig;
+use doorbell_wire_nvme::{AdminCommand, FeatureId, LogId, NSID_ALL, SetFeatures};
+use std::rc::Rc;
+
+/// Requests for events at once.
+const REQUESTS: u8 = 4;
+
+impl Inner {
+    /// Asks for the events that are acted upon, and starts to wait for them.
+    pub(super) async fn await_events(self: &Rc<Self>) {
+        let Some(identity) = self.facts.borrow().as_ref().map(|facts| facts.identity.clone()) else { return };
+        let offered = AsyncEventConfig::from_bits(identity.raw.oaes.get());
+        let wanted = AsyncEventConfig::new().with_smart(0xff).with_namespace(offered.namespace()).with_firmware(offered.firmware());
+        let set = SetFeatures { fid: FeatureId::ASYNC_EVENT_CONFIG, cdw11: wanted.into_bits(), ..SetFeatures::default() };
+        if let Err(error) = self.command("Set Features", AdminCommand::SetFeatures(set).encode(), Payload::None).await {
+            tracing::debug!(controller = %self.name, %error, "events could not be chosen");
+        }
+        let epoch = self.epoch.get();
+        for _ in 0..REQUESTS.min(identity.raw.aerl.saturating_add(1)) {
+            let inner = self.clone();
+            self.env.local.spawn(async move { inner.heed(epoch).await });
+        }
+    }
+
+    /// One request for events after another, until the controller is brought up anew.
+    async fn heed(self: Rc<Self>, epoch: u64) {
+        while self.epoch.get() == epoch {
+            let answer = self.admin.send(AdminCommand::AsyncEventRequest.encode(), Payload::None).await;
+            let Ok(answer) = answer else { return };
+            if !answer.cqe.status().is_ok() || self.epoch.get() != epoch {
+                return;
+            }
+            self.act(AsyncEvent::from_bits(answer.cqe.dw0.get())).await;
+        }
+    }
+
+    async fn act(&self, event: AsyncEvent) {
+        let (kind, info, lid) = (event.event_type(), event.info(), event.lid());
+        tracing::info!(controller = %self.name, kind = kind.name().unwrap_or("unknown"), info, log = lid.name().unwrap_or("unknown"), "event");
+        // Reading the page lets the controller tell the next event of the kind.
+        let bytes = match lid {
+            LogId::ERROR => 64,
+            LogId::SMART | LogId::FIRMWARE_SLOT => 512,
+            LogId::CHANGED_NAMESPACES => 4096,
+            _ => 0,
+        };
+        if bytes > 0
+            && let Err(error) = self.log_page(lid, NSID_ALL, bytes).await
+        {
+            tracing::warn!(controller = %self.name, %error, "the log page of an event could not be read");
+        }
+        if kind == EventType::NOTICE && info == AsyncEvent::NAMESPACE_CHANGED.info() {
+            self.shared.tell(Event::Rescan);
+        }
+    }
+}

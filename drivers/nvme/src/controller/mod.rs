@@ -1,0 +1,209 @@
+//! A controller: brought up, kept up and let go by async code on one reactor.
+//!
+//! `attach` brings it up and starts its supervisor, one task that alone changes the controller: it makes queue pairs for reactors that want
+//! one, handles events, resets, reconnects. Everyone else asks it ([`Shared::tell`]).
+
+mod commands;
+mod describe;
+mod events;
+mod memory;
+mod queues;
+mod recover;
+mod registers;
+mod scan;
+mod supervisor;
+
+pub use describe::Identity;
+pub(crate) use queues::take_place;
+pub use scan::{Change, Watcher};
+
+use crate::admin::{Answer, Commands, Payload};
+use crate::error::{CommandError, NvmeError};
+use crate::link::Raw;
+use crate::namespace::Namespace;
+use crate::options::Options;
+use crate::pair::Pair;
+use crate::shared::{Event, Shared, State, Why};
+use crate::time::within;
+use doorbell_mem::Regions;
+use doorbell_pci::Function;
+use doorbell_reactor::{Local, oneshot};
+use doorbell_sys::helper::Helpers;
+use doorbell_wire_nvme::Sqe;
+use memory::Memory;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+/// What a driver needs of its process.
+#[derive(Clone)]
+pub struct Env {
+    /// The reactor that it is controlled from.
+    pub local: Local,
+    /// Where memory comes from.
+    pub regions: Regions,
+    /// Threads for what blocks.
+    pub helpers: Helpers,
+}
+
+impl Env {
+    /// Has a helper thread do what may block.
+    pub(crate) async fn blocking<R: Send + 'static>(&self, work: impl FnOnce() -> R + Send + 'static) -> Option<R> {
+        let (tx, rx) = oneshot();
+        let mut job: Box<dyn FnOnce() + Send> = Box::new(move || tx.send(work()));
+        while let Err(back) = self.helpers.call(job) {
+            job = back;
+            self.local.sleep_ns(1_000_000).await;
+        }
+        rx.await.ok()
+    }
+}
+
+/// What is known of a controller since it was last identified.
+#[derive(Clone)]
+pub(crate) struct Facts {
+    pub(crate) identity: Arc<Identity>,
+    /// Bytes of one command at most.
+    pub(crate) max_bytes: u32,
+    pub(crate) shadows: Option<Arc<doorbell_pci::queue::ShadowPages>>,
+}
+
+pub(crate) struct Inner {
+    pub(crate) name: String,
+    pub(crate) env: Env,
+    pub(crate) options: Options,
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) transport: Memory,
+    pub(crate) admin: Commands,
+    pub(crate) admin_pair: Rc<RefCell<Pair>>,
+    pub(crate) facts: RefCell<Option<Facts>>,
+    pub(crate) namespaces: RefCell<BTreeMap<u32, Arc<Namespace>>>,
+    pub(crate) watcher: RefCell<Option<Watcher>>,
+    pub(crate) queues: RefCell<queues::Queues>,
+    /// Rises with each bring-up: tasks of an earlier one end.
+    pub(crate) epoch: Cell<u64>,
+    pub(crate) waiting: RefCell<supervisor::Waiting>,
+    /// Passthrough on this reactor's I/O queue, once it was asked for.
+    pub(crate) io_commands: RefCell<Option<Rc<Commands>>>,
+}
+
+/// A controller. Clones are the same one; it stays on the reactor that attached it.
+#[derive(Clone)]
+pub struct Controller(Rc<Inner>);
+
+impl Controller {
+    /// Brings up the controller behind a PCI function. `name` is what it is called in logs.
+    pub async fn attach(env: &Env, name: &str, function: Arc<dyn Function>, options: Options) -> Result<Controller, NvmeError> {
+        let transport = Memory::open(env, function, &options).await?;
+        let shared = Arc::new(Shared::new(name, options.policy));
+        let (local, filed) = (env.local.clone(), shared.clone());
+        let admin_pair = local
+            .with(move |cx| {
+                let id = filed.pair_id(cx.reactor());
+                cx.local_source(filed.admin_device, |cx| Pair::new(filed.clone(), id, cx.now()))
+            })
+            .await
+            .map_err(|e| NvmeError::unusable(name, format!("cannot make its admin queue: {e}")))?;
+        let admin = Commands::open(&env.local, admin_pair.clone()).await;
+        let controller = Controller(Rc::new(Inner {
+            name: name.to_owned(),
+            env: env.clone(),
+            options,
+            shared,
+            transport,
+            admin,
+            admin_pair,
+            facts: RefCell::default(),
+            namespaces: RefCell::default(),
+            watcher: RefCell::default(),
+            queues: RefCell::default(),
+            epoch: Cell::new(0),
+            waiting: RefCell::default(),
+            io_commands: RefCell::default(),
+        }));
+        if let Err(error) = controller.0.first_time().await {
+            controller.0.shared.set_state(State::Gone);
+            controller.0.quiet().await;
+            return Err(error);
+        }
+        controller.0.shared.set_state(State::Live);
+        let inner = controller.0.clone();
+        env.local.spawn(async move { inner.supervise().await });
+        Ok(controller)
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    /// How it stands.
+    pub fn state(&self) -> State {
+        self.0.shared.state()
+    }
+
+    /// What it says of itself.
+    pub fn identity(&self) -> Option<Arc<Identity>> {
+        self.0.facts.borrow().as_ref().map(|facts| facts.identity.clone())
+    }
+
+    /// Its namespaces, by identifier.
+    pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
+        self.0.namespaces.borrow().values().cloned().collect()
+    }
+
+    /// Has `watcher` told of namespaces that come, go or change. Those that are there already are not told.
+    pub fn watch(&self, watcher: Watcher) {
+        *self.0.watcher.borrow_mut() = Some(watcher);
+    }
+
+    /// Sends an admin command and gives its answer, whatever its status is.
+    pub async fn admin(&self, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
+        self.0.admin.send(sqe, payload).await
+    }
+
+    /// Sends a command on the I/O queue of this reactor and gives its answer, whatever its status is.
+    pub async fn io(&self, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
+        self.0.passthrough(sqe, payload).await
+    }
+
+    /// Resets it. Commands in flight are sent again afterwards.
+    pub async fn reset(&self) -> Result<(), NvmeError> {
+        let done = self.0.waiting.borrow_mut().reset();
+        self.0.shared.tell(Event::Reset(Why::Asked));
+        match done.await {
+            Ok(true) => Ok(()),
+            _ => Err(NvmeError::unusable(&self.0.name, "the reset failed; the log says why")),
+        }
+    }
+
+    /// Lets it go: queues deleted, shut down by the specification, its function given up. Whatever is open on its namespaces is told that
+    /// they have gone.
+    pub async fn detach(self) {
+        let done = self.0.waiting.borrow_mut().detach();
+        self.0.shared.tell(Event::Detach);
+        let _ = done.await;
+    }
+}
+
+impl Inner {
+    /// A command of bring-up or supervision: within the time for admin commands.
+    pub(crate) async fn command(&self, what: &'static str, sqe: Sqe, payload: Payload) -> Result<Answer, NvmeError> {
+        self.raw_command(what, Raw { sqe, pages: None }, payload).await
+    }
+
+    /// As `command`, also for commands that name rings.
+    pub(crate) async fn raw_command(&self, what: &'static str, raw: Raw, payload: Payload) -> Result<Answer, NvmeError> {
+        let ns = self.options.policy.admin_timeout_ns;
+        let sent = self.admin.run(raw, payload);
+        let answer = match ns {
+            0 => Some(sent.await),
+            ns => within(&self.env.local, ns, sent).await,
+        };
+        match answer {
+            Some(answer) => answer.map_err(|e| NvmeError::command(&self.name, what, e)),
+            None => Err(NvmeError::TimedOut { controller: self.name.clone(), what, seconds: ns / 1_000_000_000 }),
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Bring-up for the first time and again: reset, reconnect, giving up.
+
+use super::scan::Change;
+use super::{Facts, Identity, Inner};
+use crate::admin::Payload;
+use crate::error::NvmeError;
+use crate::shared::{State, Why};
+use doorbell_pci::queue::ShadowPages;
+use doorbell_wire_nvme::feature::NumberOfQueues;
+use doorbell_wire_nvme::identify::Controller;
+use doorbell_wire_nvme::{AdminCommand, Cns, Csi, FeatureId, SetFeatures};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+impl Inner {
+    /// Brings it up for the first time.
+    pub(super) async fn first_time(self: &Rc<Self>) -> Result<(), NvmeError> {
+        self.silence().await?;
+        self.enable().await?;
+        self.introduce().await
+    }
+
+    /// Learns what the controller is, and settles how it is used. Its namespaces are known afterwards.
+    async fn introduce(self: &Rc<Self>) -> Result<(), NvmeError> {
+        self.epoch.set(self.epoch.get() + 1);
+        let raw: Box<Controller> = self.identify_cns(Cns::CONTROLLER, 0, Csi::NVM).await?;
+        let version = self.transport.registers.version().await;
+        let identity = Arc::new(Identity::new(raw, version));
+        if !identity.has_entry_sizes() {
+            return Err(NvmeError::unusable(&self.name, "its queue entries are not of 64 and 16 bytes"));
+        }
+        let [a, b, c] = identity.raw.crdt_100ms;
+        self.shared.set_retry_delays([a.get(), b.get(), c.get()]);
+        let mdts = identity.raw.max_transfer(self.transport.cap.mpsmin()).unwrap_or(u64::MAX);
+        let max_bytes = u32::try_from(mdts).unwrap_or(u32::MAX).min(self.options.max_transfer_bytes.clamp(4096, 1 << 20));
+        *self.facts.borrow_mut() = Some(Facts { identity: identity.clone(), max_bytes, shadows: None });
+        self.agree_on_queues().await?;
+        if self.options.shadow_doorbells && identity.oacs().doorbell_buffer() {
+            self.use_shadows().await;
+        }
+        self.await_events().await;
+        self.scan().await
+    }
+
+    /// Set Features, Number of Queues: what it grants is what there is (Base 2.1, 5.1.25.1.5).
+    async fn agree_on_queues(&self) -> Result<(), NvmeError> {
+        let wanted = self.options.io_queues.clamp(1, u16::MAX - 1);
+        let ask = NumberOfQueues::new().with_submission(wanted - 1).with_completion(wanted - 1);
+        let set = SetFeatures { fid: FeatureId::NUMBER_OF_QUEUES, cdw11: ask.into_bits(), ..SetFeatures::default() };
+        let answer = self.command("Set Features (number of queues)", AdminCommand::SetFeatures(set).encode(), Payload::None).await?;
+        let granted = NumberOfQueues::from_bits(answer.cqe.dw0.get());
+        let most = u32::from(granted.submission().min(granted.completion())) + 1;
+        self.shared.pairs_max.store(most.min(wanted.into()), Ordering::Relaxed);
+        Ok(())
+    }
+
+    async fn use_shadows(&self) {
+        let (regions, domain) = (self.env.regions.clone(), self.transport.function.domain().clone());
+        let Some(made) = self.env.blocking(move || ShadowPages::new(&regions, &domain)).await else { return };
+        let outcome = match made {
+            Ok(pages) => self.configure_shadows(pages.addresses()).await.map(|()| pages),
+            Err(error) => Err(error.into()),
+        };
+        match outcome {
+            Ok(pages) => {
+                if let Some(facts) = &mut *self.facts.borrow_mut() {
+                    facts.shadows = Some(Arc::new(pages));
+                }
+            }
+            Err(error) => tracing::info!(controller = %self.name, %error, "it is used without shadow doorbells"),
+        }
+    }
+
+    /// Everything that its queues had comes back: to wait, or with an error. The controller is silent.
+    pub(super) async fn take_back(&self) -> bool {
+        let mut all = true;
+        for id in self.queues.borrow().ids() {
+            let back = self.visit(id, |cx, pair| {
+                let back = pair.take_back(cx);
+                if back {
+                    pair.drop_link();
+                }
+                back
+            });
+            all &= back.await.unwrap_or(true);
+        }
+        self.queues.borrow_mut().forget_numbers();
+        let pair = self.admin_pair.clone();
+        let admin = self.env.local.with(move |cx| {
+            let mut pair = pair.borrow_mut();
+            pair.hold_back();
+            let back = pair.take_back(cx);
+            if back {
+                pair.drop_link();
+            }
+            back
+        });
+        all & admin.await
+    }
+
+    async fn hold_all(&self) {
+        for id in self.queues.borrow().ids() {
+            self.visit(id, |_, pair| pair.hold_back()).await;
+        }
+    }
+
+    async fn try_again(self: &Rc<Self>) -> Result<(), NvmeError> {
+        self.silence().await?;
+        if !self.take_back().await {
+            return Err(NvmeError::unusable(&self.name, "it may still be at work on commands that it was given"));
+        }
+        self.enable().await?;
+        self.introduce().await?;
+        for id in self.queues.borrow().ids() {
+            self.serve(id).await;
+        }
+        Ok(())
+    }
+
+    /// Resets the controller and brings it up again, as often as the options say. False: it is lost.
+    pub(super) async fn recover(self: &Rc<Self>, why: &Why) -> bool {
+        let began = self.env.local.now();
+        tracing::warn!(controller = %self.name, ?why, "resetting");
+        self.shared.counters.resets.fetch_add(1, Ordering::Relaxed);
+        self.shared.set_state(State::Resetting);
+        self.hold_all().await;
+        let mut failed_fast = false;
+        loop {
+            let error = match self.try_again().await {
+                Ok(()) => {
+                    self.shared.set_state(State::Live);
+                    tracing::info!(controller = %self.name, "back");
+                    return true;
+                }
+                Err(error) => error,
+            };
+            let spent_ms = self.env.local.now().since(began) / 1_000_000;
+            let gone = self.transport.registers.csts().await.is_none() || self.transport.function.is_leaving();
+            let lost = self.options.loss_timeout_ms.is_some_and(|limit| spent_ms >= u64::from(limit));
+            if gone || lost || self.options.reconnect_delay_ms == 0 {
+                tracing::error!(controller = %self.name, %error, "it could not be brought back and is given up");
+                return false;
+            }
+            tracing::warn!(controller = %self.name, %error, "it could not be brought back; trying again");
+            if self.options.fast_fail_ms > 0 && spent_ms >= u64::from(self.options.fast_fail_ms) && !failed_fast {
+                failed_fast = true;
+                for id in self.queues.borrow().ids() {
+                    self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
+                }
+            }
+            self.env.local.sleep_ns(u64::from(self.options.reconnect_delay_ms) * 1_000_000).await;
+        }
+    }
+
+    /// Makes the controller silent, whatever it takes, so that memory can be taken from it.
+    pub(super) async fn quiet(&self) {
+        if let Err(error) = self.silence().await {
+            tracing::error!(controller = %self.name, %error, "it could not be stopped");
+        }
+        if !self.take_back().await {
+            tracing::error!(controller = %self.name, "commands are left with it: their memory is not used again");
+        }
+        self.transport.close(&self.env).await;
+    }
+
+    /// It is lost or let go: whoever waits is told, and its namespaces leave.
+    pub(super) async fn end(&self) {
+        self.shared.set_state(State::Gone);
+        self.epoch.set(self.epoch.get() + 1);
+        self.hold_all().await;
+        self.quiet().await;
+        for id in self.queues.borrow().ids() {
+            self.visit(id, |cx, pair| pair.end(cx)).await;
+        }
+        let pair = self.admin_pair.clone();
+        self.env.local.with(move |cx| pair.borrow_mut().end(cx)).await;
+        let left = std::mem::take(&mut *self.namespaces.borrow_mut());
+        for namespace in left.into_values() {
+            namespace.leave();
+            self.tell(Change::Left(namespace));
+        }
+    }
+}

@@ -1,0 +1,188 @@
+//! The one task that changes a controller: it takes events one after the other, and looks at the controller once a second.
+
+use super::Inner;
+use crate::admin::{Answer, Commands, Payload};
+use crate::error::CommandError;
+use crate::options::OnTimeout;
+use crate::pair::{Overdue, Pair};
+use crate::shared::{Event, PairId, State, Why};
+use crate::time::within;
+use doorbell_block::Status as Ended;
+use doorbell_reactor::{Receiver, Sender, oneshot};
+use doorbell_wire_nvme::{Abort, AdminCommand, Cid, Sqe};
+use std::rc::Rc;
+use std::sync::atomic::Ordering;
+
+/// Between two looks.
+const TICK_NS: u64 = 1_000_000_000;
+
+/// Who waits for what the supervisor does.
+#[derive(Default)]
+pub(crate) struct Waiting {
+    resets: Vec<Sender<bool>>,
+    detach: Vec<Sender<()>>,
+}
+
+impl Waiting {
+    pub(super) fn reset(&mut self) -> Receiver<bool> {
+        let (tx, rx) = oneshot();
+        self.resets.push(tx);
+        rx
+    }
+
+    pub(super) fn detach(&mut self) -> Receiver<()> {
+        let (tx, rx) = oneshot();
+        self.detach.push(tx);
+        rx
+    }
+}
+
+/// What comes next.
+#[derive(PartialEq, Eq)]
+enum Then {
+    Go,
+    Stop,
+}
+
+impl Inner {
+    /// Until the controller is lost or let go.
+    pub(super) async fn supervise(self: Rc<Self>) {
+        loop {
+            let event = within(&self.env.local, TICK_NS, self.shared.event()).await;
+            let then = match event {
+                Some(event) => self.handle(event).await,
+                None => self.look().await,
+            };
+            if then == Then::Stop {
+                break;
+            }
+        }
+        self.end().await;
+        self.answer_all();
+        // Pairs that are still there close as their owners leave; those who open now find it gone.
+        loop {
+            match self.shared.event().await {
+                Event::Opened(id) => {
+                    self.visit(id, |cx, pair| pair.end(cx)).await;
+                }
+                Event::Closed(id) => self.retire(id, false).await,
+                Event::Detach | Event::Reset(_) => self.answer_all(),
+                Event::Lost(..) | Event::Abort(..) | Event::Rescan => {}
+            }
+            if Rc::strong_count(&self) == 1 && self.queues.borrow().ids().is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn answer_all(&self) {
+        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.resets.into_iter().for_each(|w| w.send(false));
+        waiting.detach.into_iter().for_each(|w| w.send(()));
+    }
+
+    async fn handle(self: &Rc<Self>, event: Event) -> Then {
+        match event {
+            Event::Opened(id) => self.serve(id).await,
+            Event::Closed(id) => self.retire(id, true).await,
+            Event::Lost(why) => return self.reset(&Why::Lost(why)).await,
+            Event::Reset(why) => return self.reset(&why).await,
+            Event::Abort(id, cid) => self.abort(id, cid).await,
+            Event::Rescan => {
+                if let Err(error) = self.scan().await {
+                    tracing::warn!(controller = %self.name, %error, "its namespaces could not be looked at");
+                }
+            }
+            Event::Detach => {
+                self.shut_down().await;
+                return Then::Stop;
+            }
+        }
+        Then::Go
+    }
+
+    async fn reset(self: &Rc<Self>, why: &Why) -> Then {
+        let done = self.recover(why).await;
+        let waiting = std::mem::take(&mut self.waiting.borrow_mut().resets);
+        waiting.into_iter().for_each(|w| w.send(done));
+        if done { Then::Go } else { Then::Stop }
+    }
+
+    /// Is the controller still there, and does it do what it is asked?
+    async fn look(self: &Rc<Self>) -> Then {
+        if self.transport.function.is_leaving() {
+            tracing::warn!(controller = %self.name, "its function is asked back or has gone");
+            return Then::Stop;
+        }
+        match self.transport.registers.csts().await {
+            None => {
+                tracing::error!(controller = %self.name, "it has gone: its registers read as all ones");
+                return Then::Stop;
+            }
+            Some(csts) if csts.cfs() => return self.reset(&Why::Fatal).await,
+            Some(_) => {}
+        }
+        let policy = self.options.policy;
+        if policy.admin_timeout_ns > 0 && !self.late_admin(policy.admin_timeout_ns).await.is_empty() {
+            return self.reset(&Why::TimedOut).await;
+        }
+        if policy.timeout_ns > 0 {
+            return self.look_for_late(policy.timeout_ns, policy.on_timeout).await;
+        }
+        Then::Go
+    }
+
+    async fn late_admin(&self, limit_ns: u64) -> Vec<Overdue> {
+        let pair = self.admin_pair.clone();
+        self.env.local.with(move |cx| pair.borrow().overdue(cx.now(), limit_ns)).await
+    }
+
+    async fn look_for_late(self: &Rc<Self>, limit_ns: u64, what: OnTimeout) -> Then {
+        for id in self.queues.borrow().ids() {
+            let late = self.visit(id, move |cx, pair| pair.overdue(cx.now(), limit_ns)).await.unwrap_or_default();
+            let Some(oldest) = late.first().copied() else { continue };
+            self.shared.counters.timeouts.fetch_add(late.len() as u64, Ordering::Relaxed);
+            let (count, age_ms) = (late.len(), oldest.age_ns / 1_000_000);
+            tracing::warn!(controller = %self.name, reactor = id.reactor.0, count, age_ms, "commands take too long");
+            match what {
+                OnTimeout::Nothing => {}
+                OnTimeout::Abort if oldest.age_ns < 2 * limit_ns => {
+                    for overdue in late {
+                        self.abort(id, overdue.cid).await;
+                    }
+                }
+                OnTimeout::Abort | OnTimeout::Reset => return self.reset(&Why::TimedOut).await,
+            }
+        }
+        Then::Go
+    }
+
+    /// Asks the controller to give a command back. It comes back by itself or aborted; the answer to the Abort says nothing more.
+    async fn abort(&self, id: PairId, cid: Cid) {
+        let Some(sqid) = self.queues.borrow().qid(id) else { return };
+        let sqe = AdminCommand::Abort(Abort { sqid, cid }).encode();
+        if let Err(error) = self.command("Abort", sqe, Payload::None).await {
+            tracing::warn!(controller = %self.name, sqid, %error, "a command could not be aborted");
+        }
+    }
+
+    /// A command of async code on this reactor's I/O queue.
+    pub(super) async fn passthrough(self: &Rc<Self>, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
+        if self.shared.state() == State::Gone {
+            return Err(CommandError::NotDone(Ended::Gone));
+        }
+        let known = self.io_commands.borrow().clone();
+        let commands = match known {
+            Some(commands) => commands,
+            None => {
+                let shared = self.shared.clone();
+                let pair = self.env.local.with(move |cx| Pair::of(cx, &shared)).await;
+                let pair = pair.map_err(|_| CommandError::NotDone(Ended::Internal))?;
+                let commands = Rc::new(Commands::open(&self.env.local, pair).await);
+                *self.io_commands.borrow_mut() = Some(commands.clone());
+                commands
+            }
+        };
+        commands.send(sqe, payload).await
+    }
+}

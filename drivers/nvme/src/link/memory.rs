@@ -1,0 +1,132 @@
+//! Rings in memory as a link, with an eventfd for sleep where the function has interrupts.
+//!
+//! While its reactor polls the interrupt is off, so that completions cost none. Turning it off and on takes a system call (over vfio-user a
+//! message): it is left on after a sleep until a thousand completions have come, so that a device which is asked now and then does not pay
+//! twice for each request.
+
+use super::{Completed, Flight, Link, Lost, Place};
+use doorbell_block::{Armed, Ticks};
+use doorbell_pci::queue::{MemoryQueue, Reaped, Refusal};
+use doorbell_pci::{Function, PciError};
+use doorbell_sys::notice::Notice;
+use doorbell_wire_nvme::{AdminOpcode, Cid, Sqe};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
+
+/// Completions after which an interrupt is turned off again.
+const BUSY: u32 = 1024;
+
+/// A function's interrupt, as one queue uses it.
+struct Interrupt {
+    vector: u32,
+    notice: Notice,
+    on: bool,
+    /// Completions since it was turned on.
+    since: u32,
+}
+
+/// A queue pair in memory.
+pub(crate) struct MemoryLink {
+    pub(crate) queue: MemoryQueue<Flight>,
+    function: Arc<dyn Function>,
+    interrupt: Option<Interrupt>,
+}
+
+impl MemoryLink {
+    /// `vector` is the queue's own interrupt, if it has one.
+    pub(crate) fn new(queue: MemoryQueue<Flight>, function: Arc<dyn Function>, vector: Option<u32>) -> Result<MemoryLink, PciError> {
+        let interrupt = match vector {
+            Some(vector) => {
+                let notice = Notice::new().map_err(|e| PciError::system(function.name(), "make an eventfd", e))?;
+                Some(Interrupt { vector, notice, on: false, since: 0 })
+            }
+            None => None,
+        };
+        Ok(MemoryLink { queue, function, interrupt })
+    }
+
+    /// Is nobody waiting for anything but events, which its controller's supervisor looks for now and then?
+    fn is_patient(&self) -> bool {
+        self.queue.each().all(|(_, flight)| is_event_request(flight))
+    }
+}
+
+fn is_event_request(flight: &Flight) -> bool {
+    flight.raw.as_ref().is_some_and(|raw| raw.sqe.admin_opcode() == AdminOpcode::ASYNC_EVENT_REQUEST)
+}
+
+impl Link for MemoryLink {
+    fn connect(&mut self, place: Place) -> Result<(), PciError> {
+        self.queue.connect(place.qid, place.dstrd, place.shadows)
+    }
+
+    #[inline]
+    fn has_room(&self) -> bool {
+        self.queue.is_connected() && self.queue.has_room()
+    }
+
+    #[inline]
+    fn submit(&mut self, flight: Flight, sqe: &Sqe) -> Result<(), (Flight, Refusal)> {
+        match flight.raw.as_ref().and_then(|raw| raw.pages) {
+            None => self.queue.submit(flight, sqe).map(drop),
+            Some(pages) => self.queue.submit_pages(flight, sqe, pages).map(drop),
+        }
+    }
+
+    fn submit_pair(&mut self, first: (Flight, &Sqe), second: (Flight, &Sqe)) -> Result<(), (Flight, Flight, Refusal)> {
+        self.queue.submit_pair(first, second)
+    }
+
+    #[inline]
+    fn kick(&mut self) {
+        self.queue.ring();
+    }
+
+    #[inline]
+    fn reap(&mut self, _now: Ticks, budget: u32, done: &mut Vec<Completed>) -> Result<u32, Lost> {
+        let n = self.queue.reap(budget, |Reaped { item, cqe }| done.push(Completed { flight: item, cqe }));
+        if let Some(interrupt) = self.interrupt.as_mut().filter(|i| i.on) {
+            interrupt.since = interrupt.since.saturating_add(n);
+        }
+        Ok(n)
+    }
+
+    fn in_flight(&self) -> usize {
+        self.queue.len()
+    }
+
+    fn each(&self, show: &mut dyn FnMut(Cid, &Flight)) {
+        self.queue.each().for_each(|(cid, flight)| show(Cid(cid.0), flight));
+    }
+
+    fn reclaim(&mut self) -> Option<Vec<Flight>> {
+        self.queue.reclaim()
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        self.interrupt.as_ref().map(|i| i.notice.as_fd())
+    }
+
+    fn arm(&mut self) -> Armed {
+        let Some(interrupt) = &mut self.interrupt else {
+            // Nothing would wake it: it is polled while there is something to wait for.
+            return if self.is_patient() { Armed::Armed } else { Armed::Ready };
+        };
+        if !interrupt.on {
+            match self.function.set_interrupt(interrupt.vector, Some(interrupt.notice.as_fd())) {
+                Ok(()) => (interrupt.on, interrupt.since) = (true, 0),
+                Err(_) if self.queue.each().all(|(_, f)| is_event_request(f)) => return Armed::Armed,
+                Err(_) => return Armed::Ready,
+            }
+        }
+        if self.queue.is_ready() { Armed::Ready } else { Armed::Armed }
+    }
+
+    fn disarm(&mut self) {
+        let Some(interrupt) = self.interrupt.as_mut().filter(|i| i.on) else { return };
+        interrupt.notice.drain();
+        if interrupt.since >= BUSY && self.function.set_interrupt(interrupt.vector, None).is_ok() {
+            interrupt.on = false;
+        }
+    }
+}

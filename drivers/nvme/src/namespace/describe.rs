@@ -1,0 +1,200 @@
+//! What a namespace says of itself, checked, as a block device's description.
+
+use crate::controller::Identity;
+use doorbell_block::{AtomicUnits, DeviceInfo, Limits, Op, OpSet, Preferred, ReadAfterUnmap, WriteCache};
+use doorbell_wire_nvme::identify::{DlFeat, Flbas, Namespace, NsAttr, NsFeat, NvmController};
+use doorbell_wire_nvme::{Csi, Protection};
+
+/// Names of a namespace; zeroes and `None` where it has none.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Ids {
+    /// UUID.
+    pub uuid: Option<[u8; 16]>,
+    /// Globally unique identifier.
+    pub nguid: [u8; 16],
+    /// Extended unique identifier.
+    pub eui64: [u8; 8],
+}
+
+/// Metadata of each block, and what protects it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Format {
+    /// Bytes of metadata of a block.
+    pub metadata_bytes: u16,
+    /// Does it follow each block's data, rather than lie in a buffer of its own?
+    pub extended: bool,
+    /// Type of protection information, 1 to 3; 0 for none.
+    pub protection: u8,
+}
+
+impl Format {
+    /// The controller makes and checks what protects the data; none of it travels.
+    #[inline]
+    pub(super) fn protection(self, lba: u64) -> Protection {
+        if self.protection == 0 {
+            return Protection::default();
+        }
+        // Type 3 has no reference tag to check; in the others it is the low half of the block's number (NVM 1.1, 5.3.3).
+        let check_reference = self.protection != 3;
+        let reference_tag = if check_reference { (lba & 0xffff_ffff) as u32 } else { 0 };
+        Protection { act: true, check_guard: true, check_reference, reference_tag, ..Protection::default() }
+    }
+
+    /// PRINFOR of a copy.
+    pub(super) fn copy_checks(self) -> u8 {
+        match self.protection {
+            0 => 0,
+            3 => 0b1100,
+            _ => 0b1101,
+        }
+    }
+}
+
+/// A namespace's description.
+#[derive(Clone, Debug)]
+pub struct Described {
+    /// As a block device.
+    pub info: DeviceInfo,
+    /// Its names.
+    pub ids: Ids,
+    /// Its command set.
+    pub csi: Csi,
+    /// Metadata and protection.
+    pub format: Format,
+    /// Can it be shared by several controllers?
+    pub shared: bool,
+    /// Can it be used as a block device? Why not, if not.
+    pub usable: Result<(), String>,
+    pub(super) zeroes_deallocate: bool,
+    /// All of it.
+    pub raw: Box<Namespace>,
+}
+
+/// Blocks of a command at most: the field has 16 bits and is zero-based.
+const BLOCKS_MAX: u32 = 1 << 16;
+
+impl Described {
+    pub(crate) fn new(
+        raw: Box<Namespace>,
+        of: &Identity,
+        max_bytes: u32,
+        limits: Option<&NvmController>,
+        csi: Csi,
+        ids: (Option<[u8; 16]>, [u8; 16], [u8; 8]),
+    ) -> Result<Described, String> {
+        let block = raw.block_len().ok_or_else(|| format!("namespace blocks of 2^{} bytes cannot be used", raw.format().lbads))?;
+        let shift = block.trailing_zeros() as u8;
+        if block > max_bytes {
+            return Err(format!("a block has {block} bytes, a command carries {max_bytes}"));
+        }
+        let format = Format {
+            metadata_bytes: raw.format().ms.get(),
+            extended: Flbas::from_bits(raw.flbas).extended_metadata(),
+            protection: raw.dps & 7,
+        };
+        let usable = usable(csi, format);
+        let dlfeat = DlFeat::from_bits(raw.dlfeat);
+        let zeroed = dlfeat.read() == 1;
+        let info = DeviceInfo {
+            blocks: raw.nsze.get(),
+            physical_block_bytes: physical(&raw, block),
+            ops: ops(of),
+            fua: true,
+            write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
+            read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
+            read_after_unmap: if zeroed { ReadAfterUnmap::Zeroes } else { ReadAfterUnmap::Undefined },
+            limits: self::limits(&raw, max_bytes >> shift, limits),
+            preferred: preferred(&raw),
+            atomic: atomic(&raw, of),
+            ..DeviceInfo::plain(shift, raw.nsze.get())
+        };
+        let (uuid, nguid, eui64) = ids;
+        let ids = Ids { uuid: uuid.filter(|id| *id != [0; 16]), nguid, eui64 };
+        let zeroes_deallocate = dlfeat.write_zeroes_deallocate() && zeroed;
+        Ok(Described { info, ids, csi, format, shared: raw.nmic & 1 != 0, usable, zeroes_deallocate, raw })
+    }
+}
+
+fn usable(csi: Csi, format: Format) -> Result<(), String> {
+    if csi != Csi::NVM {
+        let name = csi.name().unwrap_or("an unknown command set");
+        return Err(format!("it follows the {name}, which is no plain block device"));
+    }
+    match (format.metadata_bytes, format.protection) {
+        (0, _) => Ok(()),
+        // The controller makes and strips exactly this when it is asked to (NVM 1.1, 5.3.1.2).
+        (8, 1..=3) => Ok(()),
+        (bytes, 0) => Err(format!("each block has {bytes} bytes of metadata, which a block device cannot carry: format it without")),
+        (bytes, _) => {
+            Err(format!("protection information in {bytes} bytes of metadata cannot be left to the controller: format it with 8"))
+        }
+    }
+}
+
+fn physical(raw: &Namespace, block: u32) -> u32 {
+    let optimal = NsFeat::from_bits(raw.nsfeat).optimal();
+    let blocks = if optimal { u32::from(raw.npwg.get()) + 1 } else { 1 };
+    block.checked_mul(blocks).filter(|b| b.is_power_of_two()).unwrap_or(block)
+}
+
+fn ops(of: &Identity) -> OpSet {
+    let oncs = of.oncs();
+    let mut ops = OpSet::of(&[Op::Read, Op::Write, Op::Flush, Op::Reset]);
+    for (has, op) in [
+        (oncs.compare(), Op::Compare),
+        (oncs.compare() && of.fuses().compare_write(), Op::CompareAndWrite),
+        (oncs.write_zeroes(), Op::WriteZeroes),
+        (oncs.dataset_management(), Op::Unmap),
+        (oncs.copy() && of.raw.ocfs.get() & 1 != 0, Op::Copy),
+    ] {
+        if has {
+            ops = ops.with(op);
+        }
+    }
+    ops
+}
+
+fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>) -> Limits {
+    let transfer_blocks = transfer.clamp(1, BLOCKS_MAX);
+    // A power of two of memory pages of 4 KiB.
+    let wzsl = nvm.map_or(0, |n| n.wzsl);
+    let pages = |log2: u8| 1u64.checked_shl(u32::from(log2)).unwrap_or(u64::MAX).saturating_mul(4096);
+    let block = u64::from(raw.block_len().unwrap_or(512));
+    let write_zeroes_blocks = match wzsl {
+        // Before 2.0 the limit of transfers holds, if there is any.
+        0 if nvm.is_none() => transfer_blocks,
+        0 => BLOCKS_MAX,
+        log2 => u32::try_from(pages(log2) / block).unwrap_or(BLOCKS_MAX).clamp(1, BLOCKS_MAX),
+    };
+    let unmap_blocks = nvm.map_or(0, |n| n.dmrsl.get());
+    let one_copy = [u32::from(raw.mssrl.get()), raw.mcl.get(), BLOCKS_MAX].into_iter().filter(|n| *n > 0).min().unwrap_or(1);
+    Limits {
+        transfer_blocks,
+        boundary_blocks: raw.noiob.get().into(),
+        unmap_blocks,
+        write_zeroes_blocks,
+        copy_blocks: one_copy,
+        ..Limits::default()
+    }
+}
+
+fn preferred(raw: &Namespace) -> Preferred {
+    if !NsFeat::from_bits(raw.nsfeat).optimal() {
+        return Preferred::default();
+    }
+    let blocks = |zero_based: u16| u32::from(zero_based) + 1;
+    Preferred {
+        write_granularity: blocks(raw.npwg.get()),
+        write_alignment: blocks(raw.npwa.get()),
+        write_size: if raw.nows.get() == 0 { 0 } else { blocks(raw.nows.get()) },
+        unmap_granularity: blocks(raw.npdg.get()),
+        unmap_alignment: blocks(raw.npda.get()),
+        boundary: 0,
+    }
+}
+
+fn atomic(raw: &Namespace, of: &Identity) -> AtomicUnits {
+    let own = NsFeat::from_bits(raw.nsfeat).atomic();
+    let pick = |namespace: u16, controller: u16| u32::from(if own { namespace } else { controller }) + 1;
+    AtomicUnits { normal_blocks: pick(raw.nawun.get(), of.raw.awun.get()), power_fail_blocks: pick(raw.nawupf.get(), of.raw.awupf.get()) }
+}

@@ -1,0 +1,141 @@
+//! A namespace as a block device.
+//!
+//! Its queues share their reactor's queue pair. A layer above splits what is too long or crosses a boundary; here a request becomes a
+//! command.
+
+mod describe;
+mod queue;
+
+pub use describe::{Described, Format, Ids};
+
+use crate::pair::{Pair, Translate};
+use crate::shared::Shared;
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Io, Op, OpenError, Shape, Token};
+use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, WriteZeroes};
+use queue::Queue;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+/// What makes commands of requests.
+pub(crate) struct Facts {
+    nsid: u32,
+    format: Format,
+    /// A write of zeroes may deallocate, and such blocks read as zeroes.
+    zeroes_deallocate: bool,
+    gone: AtomicBool,
+}
+
+/// A namespace of a controller.
+pub struct Namespace {
+    shared: Arc<Shared>,
+    facts: Arc<Facts>,
+    shape: Arc<Shape>,
+    described: Described,
+}
+
+impl Namespace {
+    pub(crate) fn new(shared: Arc<Shared>, nsid: u32, described: Described) -> Namespace {
+        let facts = Facts { nsid, format: described.format, zeroes_deallocate: described.zeroes_deallocate, gone: AtomicBool::new(false) };
+        Namespace { shared, facts: Arc::new(facts), shape: Shape::new(described.info.clone()), described }
+    }
+
+    /// Its number.
+    pub fn nsid(&self) -> u32 {
+        self.facts.nsid
+    }
+
+    /// What it was said to be when it was found.
+    pub fn described(&self) -> &Described {
+        &self.described
+    }
+
+    /// Is it still there?
+    pub fn is_gone(&self) -> bool {
+        self.facts.gone.load(Ordering::Acquire)
+    }
+
+    /// It is not there any more: requests fail from here on.
+    pub(crate) fn leave(&self) {
+        self.facts.gone.store(true, Ordering::Release);
+    }
+
+    /// Is it the namespace that is now described, whatever its size?
+    pub(crate) fn is_same(&self, now: &Described) -> bool {
+        let was = &self.described;
+        was.ids == now.ids && was.info.block_shift == now.info.block_shift && was.format == now.format && was.usable == now.usable
+    }
+
+    /// Takes up a new size. True if it is one.
+    pub(crate) fn refresh(&self, now: &Described) -> bool {
+        let changed = self.shape.blocks() != now.info.blocks;
+        if changed {
+            self.shape.resize(now.info.blocks);
+        }
+        changed
+    }
+}
+
+impl BlockDevice for Namespace {
+    fn info(&self) -> Arc<DeviceInfo> {
+        self.shape.info()
+    }
+
+    fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
+        if let Err(why) = &self.described.usable {
+            return Err(OpenError::Resources(why.clone()));
+        }
+        if self.is_gone() {
+            return Err(OpenError::Gone);
+        }
+        let pair = Pair::of(cx, &self.shared)?;
+        let id = pair.borrow_mut().join(who, depth, self.facts.clone());
+        Ok(Box::new(Queue::new(pair, id, who, self.facts.clone(), self.shape.clone(), depth)))
+    }
+}
+
+impl Facts {
+    fn protection(&self, lba: u64) -> Protection {
+        self.format.protection(lba)
+    }
+
+    fn transfer(&self, io: &Io) -> ReadWrite {
+        ReadWrite {
+            slba: io.lba,
+            blocks: io.blocks,
+            fua: io.flags.has(Flags::FUA),
+            protection: self.protection(io.lba),
+            ..ReadWrite::default()
+        }
+    }
+}
+
+impl Translate for Facts {
+    #[inline]
+    fn command(&self, io: &Io) -> Sqe {
+        let command = match io.op {
+            Op::Read => IoCommand::Read(ReadWrite { fua: false, ..self.transfer(io) }),
+            Op::Write => IoCommand::Write(self.transfer(io)),
+            Op::Compare => IoCommand::Compare(ReadWrite { fua: false, ..self.transfer(io) }),
+            Op::WriteZeroes => IoCommand::WriteZeroes(WriteZeroes {
+                slba: io.lba,
+                blocks: io.blocks,
+                fua: io.flags.has(Flags::FUA),
+                deallocate: io.flags.has(Flags::MAY_UNMAP) && self.zeroes_deallocate,
+                protection: self.protection(io.lba),
+                ..WriteZeroes::default()
+            }),
+            Op::Unmap => IoCommand::DatasetManagement(DatasetManagement { ranges: 1, deallocate: true, ..DatasetManagement::default() }),
+            Op::Copy => IoCommand::Copy(Copy {
+                sdlba: io.lba,
+                ranges: 1,
+                fua: io.flags.has(Flags::FUA),
+                protection: self.protection(io.lba),
+                protection_read: self.format.copy_checks(),
+                ..Copy::default()
+            }),
+            // Flush; whatever has no command of its own was refused by the queue.
+            _ => IoCommand::Flush,
+        };
+        command.encode().with_nsid(self.nsid)
+    }
+}

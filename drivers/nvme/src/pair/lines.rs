@@ -1,0 +1,149 @@
+//! The owners of a queue pair: who they are, what of theirs waits and what has ended.
+
+use super::Translate;
+use crate::link::{Flight, OwnerId};
+use doorbell_block::{Cx, Io, Status as Ended, Token};
+use doorbell_wire_nvme::{Cqe, Sqe};
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Finished {
+    /// The controller completed it.
+    Done(Cqe),
+    /// Its segments do not lie as the device needs them.
+    Misaligned,
+    /// It was not done, or nobody knows.
+    Failed(Ended),
+}
+
+struct Owner {
+    generation: u32,
+    /// None once it has left.
+    who: Option<Token>,
+    translate: Arc<dyn Translate + Send + Sync>,
+    waiting: VecDeque<Flight>,
+    finished: Vec<(Box<Io>, Finished)>,
+}
+
+/// All owners.
+#[derive(Default)]
+pub(super) struct Lines {
+    owners: Vec<Owner>,
+    parked: usize,
+    turn: usize,
+}
+
+impl Lines {
+    pub(super) fn join(&mut self, who: Token, depth: u32, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
+        let depth = depth as usize;
+        let free = self.owners.iter().position(|owner| owner.who.is_none());
+        let index = match free {
+            Some(index) => index,
+            None => {
+                let none = translate.clone();
+                self.owners.push(Owner { generation: 0, who: None, translate: none, waiting: VecDeque::new(), finished: Vec::new() });
+                self.owners.len() - 1
+            }
+        };
+        let mut generation = 0;
+        if let Some(owner) = self.owners.get_mut(index) {
+            (owner.who, owner.translate) = (Some(who), translate);
+            owner.waiting.reserve(depth);
+            owner.finished.reserve(depth);
+            generation = owner.generation;
+        }
+        OwnerId { index: index as u32, generation }
+    }
+
+    pub(super) fn leave(&mut self, id: OwnerId) {
+        if let Some(owner) = self.owner(id) {
+            owner.who = None;
+            owner.generation = owner.generation.wrapping_add(1);
+            // None, unless it was dropped with requests out: those are lost, and counted by the pool.
+            let lost = owner.waiting.len();
+            owner.waiting.clear();
+            owner.finished.clear();
+            self.parked -= lost;
+        }
+    }
+
+    #[inline]
+    fn owner(&mut self, id: OwnerId) -> Option<&mut Owner> {
+        self.owners.get_mut(id.index as usize).filter(|owner| owner.generation == id.generation)
+    }
+
+    pub(super) fn token(&mut self, id: OwnerId) -> Option<Token> {
+        self.owner(id)?.who
+    }
+
+    /// Does something of it wait, so that nothing may overtake it?
+    #[inline]
+    pub(super) fn waits(&mut self, id: OwnerId) -> bool {
+        self.parked > 0 && self.owner(id).is_some_and(|owner| !owner.waiting.is_empty())
+    }
+
+    #[inline]
+    pub(super) fn any_waits(&self) -> bool {
+        self.parked > 0
+    }
+
+    #[inline]
+    pub(super) fn command(&mut self, flight: &Flight) -> Sqe {
+        self.owner(flight.owner).map_or_else(Sqe::default, |owner| owner.translate.command(&flight.io))
+    }
+
+    pub(super) fn park_first(&mut self, flight: Flight) {
+        self.park(flight, VecDeque::push_front);
+    }
+
+    pub(super) fn park_last(&mut self, flight: Flight) {
+        self.park(flight, VecDeque::push_back);
+    }
+
+    fn park(&mut self, flight: Flight, put: fn(&mut VecDeque<Flight>, Flight)) {
+        if let Some(owner) = self.owner(flight.owner) {
+            put(&mut owner.waiting, flight);
+            self.parked += 1;
+        }
+    }
+
+    /// The next that may go, by turns among the owners.
+    pub(super) fn next(&mut self) -> Option<Flight> {
+        for _ in 0..self.owners.len() {
+            self.turn = if self.turn + 1 < self.owners.len() { self.turn + 1 } else { 0 };
+            if let Some(flight) = self.owners.get_mut(self.turn).and_then(|owner| owner.waiting.pop_front()) {
+                self.parked -= 1;
+                return Some(flight);
+            }
+        }
+        None
+    }
+
+    /// Takes those of an owner that wait and that `asked` names.
+    pub(super) fn take_waiting(&mut self, id: OwnerId, asked: impl Fn(&Flight) -> bool) -> Vec<Flight> {
+        let Some(owner) = self.owner(id) else { return Vec::new() };
+        let (taken, kept): (VecDeque<Flight>, VecDeque<Flight>) = std::mem::take(&mut owner.waiting).into_iter().partition(asked);
+        owner.waiting = kept;
+        self.parked -= taken.len();
+        taken.into()
+    }
+
+    #[inline]
+    pub(super) fn finish(&mut self, cx: &mut Cx, flight: Flight, end: Finished) {
+        if let Some(owner) = self.owner(flight.owner) {
+            owner.finished.push((flight.io, end));
+            if let Some(who) = owner.who {
+                cx.wake(who);
+            }
+        }
+    }
+
+    #[inline]
+    pub(super) fn collect(&mut self, id: OwnerId, mut each: impl FnMut(Box<Io>, Finished)) {
+        if let Some(owner) = self.owner(id) {
+            owner.finished.drain(..).for_each(|(io, end)| each(io, end));
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! A reactor's queue pair of one controller: a source, shared by whoever has something open there.
+//!
+//! It takes commands in any state and holds them while there is no link (connecting, resetting). Who finds no room waits in one line per
+//! owner, and owners are let in by turns. Commands that may succeed when sent again are, a few times.
+//!
+//! Invariants: a flight is in the link, in exactly one line, among the delayed, or finished; while it is borrowed it calls nothing of `Cx`
+//! but `wake` and `wake_at`; nothing of a link is given back to owners before the link has reclaimed it.
+
+mod lines;
+mod watch;
+
+pub(crate) use lines::Finished;
+pub(crate) use watch::Overdue;
+
+use crate::controller::take_place;
+use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw};
+use crate::shared::{Event, PairId, Shared, State};
+use crate::status::may_repeat;
+use doorbell_block::{Abort, Armed, Cx, Io, OpenError, Source, Status as Ended, Ticks, Token};
+use doorbell_pci::queue::Refusal;
+use doorbell_sys::epoll::{Interest, Mode, Poller};
+use doorbell_wire_nvme::{Sqe, Status};
+use lines::Lines;
+use std::cell::RefCell;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+/// Makes the command of a request. One for each owner: its namespace.
+pub(crate) trait Translate {
+    /// The command of `io`; the second one of a fused pair goes through [`Pair::submit_pair`].
+    fn command(&self, io: &Io) -> Sqe;
+}
+
+/// For owners whose flights bring their commands along.
+pub(crate) struct RawOnly;
+
+impl Translate for RawOnly {
+    fn command(&self, _: &Io) -> Sqe {
+        Sqe::default()
+    }
+}
+
+/// How a pair stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    /// It waits for a link, or for its controller.
+    Held,
+    /// Commands go through.
+    Live,
+    /// Nothing will ever go through again.
+    Gone,
+}
+
+/// A queue pair.
+pub(crate) struct Pair {
+    link: Option<Box<dyn Link>>,
+    life: Life,
+    /// While held: give commands back at once instead of holding them.
+    failing: bool,
+    lines: Lines,
+    delayed: Vec<(Ticks, Flight)>,
+    done: Vec<Completed>,
+    id: PairId,
+    pub(crate) shared: Arc<Shared>,
+    now: Ticks,
+    /// Its link was lost, and the supervisor was told.
+    told: bool,
+    /// What its links make readable: one descriptor, whichever link it has.
+    poller: Poller,
+    /// It has just slept: look once, also for nothing.
+    look_once: bool,
+    /// Is it one of the controller's I/O queues?
+    is_io: bool,
+    /// Who found no room for a fused pair.
+    wake_for_room: Vec<Token>,
+}
+
+impl Pair {
+    /// One without a link.
+    pub(crate) fn new(shared: Arc<Shared>, id: PairId, now: Ticks) -> io::Result<Pair> {
+        Ok(Pair {
+            link: None,
+            life: Life::Held,
+            failing: false,
+            lines: Lines::default(),
+            delayed: Vec::new(),
+            done: Vec::with_capacity(256),
+            id,
+            shared,
+            now,
+            told: false,
+            poller: Poller::new()?,
+            look_once: false,
+            is_io: false,
+            wake_for_room: Vec::new(),
+        })
+    }
+
+    /// This reactor's pair of a controller: made, and the supervisor told, if there is none.
+    pub(crate) fn of(cx: &mut Cx, shared: &Arc<Shared>) -> Result<Rc<RefCell<Pair>>, OpenError> {
+        cx.local_source(shared.device, |cx| {
+            if shared.state() == State::Gone {
+                return Err(OpenError::Gone);
+            }
+            if !take_place(shared) {
+                let most = shared.pairs_max.load(Ordering::Relaxed);
+                return Err(OpenError::Resources(format!("{} has {most} I/O queues, and as many reactors use it already", shared.name)));
+            }
+            let id = shared.pair_id(cx.reactor());
+            match Pair::new(shared.clone(), id, cx.now()) {
+                Ok(mut pair) => {
+                    pair.is_io = true;
+                    shared.tell(Event::Opened(id));
+                    Ok(pair)
+                }
+                Err(error) => {
+                    shared.counters.pairs.fetch_sub(1, Ordering::Relaxed);
+                    Err(OpenError::Resources(error.to_string()))
+                }
+            }
+        })
+    }
+
+    /// Is it this one?
+    pub(crate) fn is(&self, id: PairId) -> bool {
+        self.id == id
+    }
+
+    /// Takes an owner in.
+    pub(crate) fn join(&mut self, who: Token, depth: u32, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
+        self.lines.join(who, depth, translate)
+    }
+
+    /// Lets an owner go; nothing of it is outstanding.
+    pub(crate) fn leave(&mut self, id: OwnerId) {
+        self.lines.leave(id);
+    }
+
+    /// Takes a command.
+    #[inline]
+    pub(crate) fn submit(&mut self, cx: &mut Cx, io: Box<Io>, raw: Option<Box<Raw>>, owner: OwnerId) {
+        self.now = cx.now();
+        let flight = Flight { io, raw, owner, since: self.now, tries: 0 };
+        if self.life == Life::Live && !self.lines.waits(owner) {
+            if let Some(flight) = self.start(cx, flight) {
+                self.lines.park_last(flight);
+            }
+            return;
+        }
+        self.hold(cx, flight);
+    }
+
+    /// Takes two commands that the controller is to find side by side, or gives them back when it cannot now: `who` is then woken when
+    /// there may be room. They are not sent again by themselves.
+    pub(crate) fn submit_fused(&mut self, cx: &mut Cx, pair: [(Box<Io>, Sqe); 2], owner: OwnerId) -> Option<[Box<Io>; 2]> {
+        self.now = cx.now();
+        let since = self.now;
+        let [(first, a), (second, b)] = pair;
+        match (self.life, &mut self.link) {
+            (Life::Live, Some(link)) if !self.lines.any_waits() => {
+                let flight = |io, sqe| Flight { io, raw: Some(Box::new(Raw { sqe, pages: None })), owner, since, tries: 0 };
+                match link.submit_pair((flight(first, a), &a), (flight(second, b), &b)) {
+                    Ok(()) => {
+                        link.kick();
+                        None
+                    }
+                    Err((first, second, Refusal::Full)) => {
+                        self.wake_for_room.extend(self.lines.token(owner));
+                        Some([first.io, second.io])
+                    }
+                    Err((first, second, why)) => {
+                        self.refused(cx, first, why);
+                        self.refused(cx, second, why);
+                        None
+                    }
+                }
+            }
+            (Life::Gone, _) => {
+                for io in [first, second] {
+                    let flight = Flight { io, raw: None, owner, since, tries: 0 };
+                    self.lines.finish(cx, flight, Finished::Failed(Ended::Gone));
+                }
+                None
+            }
+            _ => {
+                self.wake_for_room.extend(self.lines.token(owner));
+                Some([first, second])
+            }
+        }
+    }
+
+    #[cold]
+    fn hold(&mut self, cx: &mut Cx, flight: Flight) {
+        match self.life {
+            Life::Gone => self.lines.finish(cx, flight, Finished::Failed(Ended::Gone)),
+            Life::Held if self.failing => self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted)),
+            _ => self.lines.park_last(flight),
+        }
+    }
+
+    /// Gives a command to the link; back when there is no room.
+    #[inline]
+    fn start(&mut self, cx: &mut Cx, flight: Flight) -> Option<Flight> {
+        let Some(link) = self.link.as_mut().filter(|link| link.has_room()) else { return Some(flight) };
+        let made;
+        let sqe = match &flight.raw {
+            Some(raw) => raw.sqe,
+            None => {
+                made = self.lines.command(&flight);
+                made
+            }
+        };
+        match link.submit(flight, &sqe) {
+            Ok(()) => None,
+            Err((flight, Refusal::Full)) => Some(flight),
+            Err((flight, why)) => {
+                self.refused(cx, flight, why);
+                None
+            }
+        }
+    }
+
+    #[cold]
+    fn refused(&mut self, cx: &mut Cx, flight: Flight, why: Refusal) {
+        let end = match why {
+            Refusal::Misaligned => Finished::Misaligned,
+            Refusal::TooLong | Refusal::Full => Finished::Failed(Ended::Invalid),
+            Refusal::Unmapped => Finished::Failed(Ended::Internal),
+        };
+        self.lines.finish(cx, flight, end);
+    }
+
+    /// Tells the device of what was submitted.
+    #[inline]
+    pub(crate) fn kick(&mut self) {
+        if let Some(link) = &mut self.link {
+            link.kick();
+        }
+    }
+
+    /// Hands an owner what has ended.
+    #[inline]
+    pub(crate) fn collect(&mut self, id: OwnerId, each: impl FnMut(Box<Io>, Finished)) {
+        self.lines.collect(id, each);
+    }
+
+    /// Gives back what waits. What the device has is asked back by its supervisor where the device can.
+    pub(crate) fn abort(&mut self, cx: &mut Cx, id: OwnerId, which: Abort) {
+        let asked = |flight: &Flight| flight.owner == id && (which == Abort::All || which == Abort::One(flight.io.id()));
+        for flight in self.lines.take_waiting(id, asked) {
+            self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
+        }
+        let (back, kept) = std::mem::take(&mut self.delayed).into_iter().partition(|(_, flight)| asked(flight));
+        self.delayed = kept;
+        let back: Vec<(Ticks, Flight)> = back;
+        for (_, flight) in back {
+            self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
+        }
+        if let Some(link) = &self.link {
+            let mut asked_back = Vec::new();
+            link.each(&mut |cid, flight| {
+                if asked(flight) {
+                    asked_back.push(cid);
+                }
+            });
+            for cid in asked_back {
+                self.shared.tell(Event::Abort(self.id, cid));
+            }
+        }
+    }
+
+    #[inline]
+    fn completed(&mut self, cx: &mut Cx, done: Completed) {
+        let Completed { flight, cqe } = done;
+        let status = cqe.status();
+        if status.is_ok() || flight.raw.is_some() || !may_repeat(status) || flight.tries >= self.shared.policy.retries {
+            return self.lines.finish(cx, flight, Finished::Done(cqe));
+        }
+        self.repeat(cx, flight, status);
+    }
+
+    /// Sends a command again, now or when its controller asks to (CRD: Base 2.1, 4.2.3.1).
+    #[cold]
+    fn repeat(&mut self, cx: &mut Cx, mut flight: Flight, status: Status) {
+        flight.tries += 1;
+        self.shared.count_retry();
+        let delay_ns = self.shared.retry_delay_ns(status.crd());
+        if delay_ns == 0 {
+            return self.lines.park_first(flight);
+        }
+        let due = self.now.after(delay_ns);
+        if let Some(who) = self.lines.token(flight.owner) {
+            cx.wake_at(who, due);
+        }
+        self.delayed.push((due, flight));
+    }
+
+    /// Goes on with what waits, as far as there is room.
+    #[inline]
+    fn let_in(&mut self, cx: &mut Cx) {
+        if !self.delayed.is_empty() {
+            self.end_delays();
+        }
+        if !self.wake_for_room.is_empty() {
+            self.wake_for_room.drain(..).for_each(|who| cx.wake(who));
+        }
+        if self.life != Life::Live || !self.lines.any_waits() {
+            return;
+        }
+        while let Some(flight) = self.lines.next() {
+            if let Some(flight) = self.start(cx, flight) {
+                self.lines.park_first(flight);
+                break;
+            }
+        }
+        self.kick();
+    }
+
+    #[cold]
+    fn end_delays(&mut self) {
+        let now = self.now;
+        let (due, later) = std::mem::take(&mut self.delayed).into_iter().partition(|(at, _)| *at <= now);
+        self.delayed = later;
+        let due: Vec<(Ticks, Flight)> = due;
+        for (_, flight) in due.into_iter().rev() {
+            self.lines.park_first(flight);
+        }
+    }
+
+    /// An owner was woken: perhaps for a delay that has ended.
+    pub(crate) fn look(&mut self, cx: &mut Cx) {
+        if !self.delayed.is_empty() {
+            self.now = cx.now();
+            self.let_in(cx);
+        }
+    }
+
+    // --- what its supervisor does, on its reactor
+
+    /// Gives it a link, through which nothing goes yet.
+    pub(crate) fn set_link(&mut self, link: Box<dyn Link>) -> io::Result<()> {
+        if let Some(fd) = link.descriptor() {
+            self.poller.add(fd, 0, Interest::READ, Mode::Level)?;
+        }
+        self.link = Some(link);
+        self.told = false;
+        Ok(())
+    }
+
+    /// Its link, to connect it.
+    pub(crate) fn link_mut(&mut self) -> Option<&mut Box<dyn Link>> {
+        self.link.as_mut()
+    }
+
+    /// The controller knows the queue: what waits goes.
+    pub(crate) fn go_live(&mut self, cx: &mut Cx) {
+        self.now = cx.now();
+        (self.life, self.failing) = (Life::Live, false);
+        self.let_in(cx);
+    }
+
+    /// Holds what comes.
+    pub(crate) fn hold_back(&mut self) {
+        if self.life == Life::Live {
+            self.life = Life::Held;
+        }
+    }
+
+    /// Whoever waits, and whoever comes while it is held, gets an error at once.
+    pub(crate) fn fail_fast(&mut self, cx: &mut Cx) {
+        if self.life == Life::Held {
+            self.failing = true;
+            self.end_all(cx, Ended::Aborted);
+        }
+    }
+
+    /// Takes back all that its link had, which its controller has forgotten: it waits again, or has ended. False while the controller may
+    /// still touch some of it.
+    pub(crate) fn take_back(&mut self, cx: &mut Cx) -> bool {
+        let Some(link) = &mut self.link else { return true };
+        let Some(back) = link.reclaim() else { return false };
+        for mut flight in back.into_iter().rev() {
+            flight.tries += 1;
+            if flight.raw.is_some() || flight.tries > self.shared.policy.retries.max(1) {
+                self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
+            } else {
+                self.lines.park_first(flight);
+            }
+        }
+        if self.failing {
+            self.end_all(cx, Ended::Aborted);
+        }
+        true
+    }
+
+    /// Drops its link, which has been taken back.
+    pub(crate) fn drop_link(&mut self) {
+        if let Some(link) = self.link.take()
+            && let Some(fd) = link.descriptor()
+        {
+            // It goes with its descriptor anyway.
+            let _ = self.poller.remove(fd);
+        }
+    }
+
+    /// Nothing will ever go through again.
+    pub(crate) fn end(&mut self, cx: &mut Cx) {
+        self.life = Life::Gone;
+        self.end_all(cx, Ended::Gone);
+    }
+
+    fn end_all(&mut self, cx: &mut Cx, why: Ended) {
+        self.wake_for_room.drain(..).for_each(|who| cx.wake(who));
+        for (_, flight) in std::mem::take(&mut self.delayed) {
+            self.lines.finish(cx, flight, Finished::Failed(why));
+        }
+        while let Some(flight) = self.lines.next() {
+            self.lines.finish(cx, flight, Finished::Failed(why));
+        }
+    }
+
+    #[cold]
+    fn lost(&mut self, why: Lost) {
+        if !std::mem::replace(&mut self.told, true) {
+            self.hold_back();
+            self.shared.tell(Event::Lost(why.to_string()));
+        }
+    }
+}
+
+impl Source for Pair {
+    #[inline]
+    fn reap(&mut self, cx: &mut Cx, budget: u32) -> u32 {
+        self.now = cx.now();
+        self.look_once = false;
+        let Some(link) = &mut self.link else {
+            self.let_in(cx);
+            return 0;
+        };
+        let mut done = std::mem::take(&mut self.done);
+        let reaped = link.reap(self.now, budget, &mut done);
+        for completed in done.drain(..) {
+            self.completed(cx, completed);
+        }
+        self.done = done;
+        self.let_in(cx);
+        match reaped {
+            Ok(n) => n,
+            Err(why) => {
+                self.lost(why);
+                0
+            }
+        }
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        Some(self.poller.as_fd())
+    }
+
+    fn arm(&mut self) -> Armed {
+        match &mut self.link {
+            Some(link) if !self.told => link.arm(),
+            _ => Armed::Armed,
+        }
+    }
+
+    fn disarm(&mut self) {
+        self.look_once = true;
+        if let Some(link) = &mut self.link {
+            link.disarm();
+        }
+    }
+
+    #[inline]
+    fn busy(&self) -> bool {
+        !self.told && self.link.as_ref().is_some_and(|link| self.look_once || link.is_busy())
+    }
+}
+
+impl Drop for Pair {
+    fn drop(&mut self) {
+        if self.is_io {
+            self.shared.counters.pairs.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.shared.tell(Event::Closed(self.id));
+    }
+}
