@@ -3,14 +3,18 @@
 //! A domain is an observer of regions: each that arrives gets a contiguous range of I/O addresses and is mapped there, so that translation
 //! is one addition. A domain of physical addresses (uio, VFIO without IOMMU) knows the address of each huge page instead.
 //!
+//! Several devices may share one (those of one IOMMU container): each attaches it, and a region is mapped from its first arrival to its
+//! last leaving.
+//!
 //! Invariants: a region's entry is there from before its first buffer is lent until after its last has come home; entries are read without
-//! locks and written by the control plane.
+//! locks and written by the control plane. What is known of a region that went without a word is undone before its number's next owner is
+//! mapped.
 
 use crate::PciError;
 use crate::iova::{IovaRange, Iovas};
 use doorbell_mem::{MemError, Region, RegionObserver, Seg};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What maps regions for a device.
 pub trait Mapper: Send + Sync {
@@ -51,6 +55,22 @@ struct Pages {
     frames: Vec<u64>,
 }
 
+/// A region that is mapped.
+struct Entry {
+    serial: u64,
+    /// How many devices it arrived at.
+    uses: u32,
+    len: u64,
+    to: Mapping,
+}
+
+enum Mapping {
+    /// It begins at this address.
+    At(u64),
+    /// Its pages are here and there.
+    Pages(Arc<Pages>),
+}
+
 /// A device's view of memory.
 pub struct Domain {
     name: String,
@@ -58,7 +78,7 @@ pub struct Domain {
     /// For each region, by its number: what to add to an address of this process.
     offsets: Box<[AtomicU64]>,
     /// What each region was mapped at, to unmap it.
-    pages: Mutex<Vec<Option<std::sync::Arc<Pages>>>>,
+    entries: Mutex<Vec<Option<Entry>>>,
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -73,12 +93,12 @@ impl Domain {
     /// One whose addresses are chosen here, out of `usable`. `name` is the function's, for errors.
     pub fn mapped(name: &str, usable: &[IovaRange], mapper: Box<dyn Mapper>) -> Domain {
         let way = Way::Mapped { mapper, iovas: Mutex::new(Iovas::new(usable)) };
-        Domain { name: name.to_owned(), way, offsets: offsets(), pages: Mutex::default() }
+        Domain { name: name.to_owned(), way, offsets: offsets(), entries: Mutex::default() }
     }
 
     /// One of physical addresses. `look` says where each page of a region lies.
     pub fn physical(name: &str, look: LookUp) -> Domain {
-        Domain { name: name.to_owned(), way: Way::Physical { look }, offsets: offsets(), pages: Mutex::default() }
+        Domain { name: name.to_owned(), way: Way::Physical { look }, offsets: offsets(), entries: Mutex::default() }
     }
 
     /// The function's name.
@@ -114,7 +134,10 @@ impl Domain {
     /// Without an IOMMU: under a lock, which only the shunned ways pay for.
     #[cold]
     fn find_page(&self, region: &Region, address: u64, len: u32) -> Option<Run> {
-        let pages = lock(&self.pages).get(region.number())?.clone()?;
+        let pages = match &lock(&self.entries).get(region.number())?.as_ref()?.to {
+            Mapping::Pages(pages) => pages.clone(),
+            Mapping::At(_) => return None,
+        };
         let within = address.checked_sub(region.base().addr() as u64)?;
         let frame = *pages.frames.get((within >> pages.shift) as usize)?;
         let in_page = within & ((1 << pages.shift) - 1);
@@ -124,50 +147,65 @@ impl Domain {
 
     fn enter(&self, region: &Region) -> Result<(), PciError> {
         let slot = self.offsets.get(region.number()).ok_or_else(|| PciError::unusable(&self.name, "too many memory regions"))?;
-        match &self.way {
+        let mut entries = lock(&self.entries);
+        if entries.len() <= region.number() {
+            entries.resize_with(region.number() + 1, || None);
+        }
+        let Some(place) = entries.get_mut(region.number()) else { return Ok(()) };
+        if let Some(entry) = place.as_mut().filter(|entry| entry.serial == region.serial()) {
+            entry.uses += 1;
+            return Ok(());
+        }
+        if let Some(stale) = place.take() {
+            slot.store(NOTHING, Ordering::Release);
+            self.undo(&stale);
+        }
+        let (to, word) = match &self.way {
             Way::Mapped { mapper, iovas } => {
-                let len = region.len() as u64;
-                // On a boundary of 2 MiB where the region is that large: an IOMMU then needs fewer entries.
-                let align = (region.page_size() as u64).max(if len >= 2 << 20 { 2 << 20 } else { 4096 });
-                let taken = lock(iovas).take(len, align);
-                let iova = taken.ok_or_else(|| PciError::NoAddresses { function: self.name.clone(), bytes: region.len() })?;
-                if let Err(error) = mapper.map(region, iova) {
-                    lock(iovas).give_back(iova);
-                    return Err(error);
-                }
-                slot.store(iova.wrapping_sub(region.base().addr() as u64), Ordering::Release);
+                let iova = self.map(region, mapper.as_ref(), iovas)?;
+                (Mapping::At(iova), iova.wrapping_sub(region.base().addr() as u64))
             }
             Way::Physical { look } => {
-                let frames = look(region)?;
-                let shift = region.page_size().trailing_zeros();
-                let mut pages = lock(&self.pages);
-                if pages.len() <= region.number() {
-                    pages.resize_with(region.number() + 1, || None);
-                }
-                if let Some(place) = pages.get_mut(region.number()) {
-                    *place = Some(std::sync::Arc::new(Pages { shift, frames }));
-                }
-                slot.store(PAGED, Ordering::Release);
+                let pages = Pages { shift: region.page_size().trailing_zeros(), frames: look(region)? };
+                (Mapping::Pages(Arc::new(pages)), PAGED)
             }
-        }
+        };
+        *place = Some(Entry { serial: region.serial(), uses: 1, len: region.len() as u64, to });
+        slot.store(word, Ordering::Release);
         Ok(())
+    }
+
+    fn map(&self, region: &Region, mapper: &dyn Mapper, iovas: &Mutex<Iovas>) -> Result<u64, PciError> {
+        let len = region.len() as u64;
+        // On a boundary of 2 MiB where the region is that large: an IOMMU then needs fewer entries.
+        let align = (region.page_size() as u64).max(if len >= 2 << 20 { 2 << 20 } else { 4096 });
+        let taken = lock(iovas).take(len, align);
+        let iova = taken.ok_or_else(|| PciError::NoAddresses { function: self.name.clone(), bytes: region.len() })?;
+        if let Err(error) = mapper.map(region, iova) {
+            lock(iovas).give_back(iova);
+            return Err(error);
+        }
+        Ok(iova)
+    }
+
+    fn undo(&self, entry: &Entry) {
+        if let (Way::Mapped { mapper, iovas }, Mapping::At(iova)) = (&self.way, &entry.to) {
+            mapper.unmap(*iova, entry.len);
+            lock(iovas).give_back(*iova);
+        }
     }
 
     fn leave(&self, region: &Region) {
         let Some(slot) = self.offsets.get(region.number()) else { return };
-        let offset = slot.swap(NOTHING, Ordering::AcqRel);
-        match &self.way {
-            Way::Mapped { mapper, iovas } if offset != NOTHING => {
-                let iova = (region.base().addr() as u64).wrapping_add(offset);
-                mapper.unmap(iova, region.len() as u64);
-                lock(iovas).give_back(iova);
-            }
-            Way::Mapped { .. } => {}
-            Way::Physical { .. } => {
-                if let Some(place) = lock(&self.pages).get_mut(region.number()) {
-                    *place = None;
-                }
-            }
+        let mut entries = lock(&self.entries);
+        let Some(place) = entries.get_mut(region.number()) else { return };
+        let Some(entry) = place.as_mut().filter(|entry| entry.serial == region.serial()) else { return };
+        entry.uses -= 1;
+        if entry.uses == 0
+            && let Some(last) = place.take()
+        {
+            slot.store(NOTHING, Ordering::Release);
+            self.undo(&last);
         }
     }
 }

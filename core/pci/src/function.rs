@@ -38,6 +38,12 @@ pub trait Function: Send + Sync {
     /// Has `vector` (0 for the line) write to an eventfd, or to none.
     fn set_interrupt(&self, vector: u32, notify: Option<BorrowedFd<'_>>) -> Result<(), PciError>;
 
+    /// Lets the line fire again. It fires once and then keeps quiet until this is called, by whoever has looked at what there was; vectors
+    /// need it not.
+    fn rearm(&self) -> Result<(), PciError> {
+        Ok(())
+    }
+
     /// Lets it do DMA, or forbids it (the bus master bit of its command register).
     fn set_bus_master(&self, on: bool) -> Result<(), PciError> {
         const COMMAND: u16 = 4;

@@ -12,8 +12,14 @@ mod domain;
 mod error;
 mod function;
 mod iova;
+mod mapping;
+mod open;
+mod physical;
 pub mod queue;
 pub mod sysfs;
+mod uio;
+mod vfio;
+mod vfio_user;
 
 pub use address::{BadAddress, FunctionAddress, PciAddress};
 pub use bar::{Area, Bar, Doorbell, Trapped};
@@ -21,3 +27,11 @@ pub use domain::{Domain, LookUp, Mapper, Run};
 pub use error::PciError;
 pub use function::{Function, Interrupts};
 pub use iova::{IovaRange, Iovas};
+pub use open::{OpenOptions, open};
+
+/// Can the descriptor be read without waiting?
+fn ready(fd: std::os::fd::BorrowedFd<'_>) -> bool {
+    use rustix::event::{PollFd, PollFlags, Timespec, poll};
+    let mut fds = [PollFd::new(&fd, PollFlags::IN)];
+    poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|n| n > 0)
+}

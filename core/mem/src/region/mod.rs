@@ -61,6 +61,8 @@ pub struct Region {
     len: usize,
     page: usize,
     memfd: Option<OwnedFd>,
+    /// Where in its file it begins.
+    file_offset: u64,
     locked: AtomicBool,
     /// A pool lends slices of it.
     pooled: AtomicBool,
@@ -168,6 +170,7 @@ impl Region {
             len,
             page,
             memfd: Some(fd),
+            file_offset: offset,
             locked: AtomicBool::new(false),
             pooled: AtomicBool::new(false),
             number: RegionNumber::take(),
@@ -201,9 +204,19 @@ impl Region {
         self.number.get()
     }
 
+    /// A number that no other region ever had: tells whether what is known under [`Region::number`] is of this one.
+    pub fn serial(&self) -> u64 {
+        self.number.serial()
+    }
+
     /// The file behind it, to share it with another process.
     pub fn memfd(&self) -> Option<&OwnedFd> {
         self.memfd.as_ref()
+    }
+
+    /// Where in that file it begins.
+    pub fn file_offset(&self) -> u64 {
+        self.file_offset
     }
 
     /// From now on a pool lends slices of it, so that it cannot be cut into foreign memory as well.

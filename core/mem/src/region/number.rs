@@ -1,5 +1,6 @@
-//! Small numbers for regions, used again once a region has gone.
+//! Small numbers for regions, used again once a region has gone, and serial numbers, which are not.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 struct Numbers {
@@ -11,7 +12,12 @@ static NUMBERS: Mutex<Numbers> = Mutex::new(Numbers { free: Vec::new(), next: 0 
 
 /// A number that is its holder's alone.
 #[derive(Debug)]
-pub(crate) struct RegionNumber(usize);
+pub(crate) struct RegionNumber {
+    number: usize,
+    serial: u64,
+}
+
+static SERIAL: AtomicU64 = AtomicU64::new(0);
 
 impl RegionNumber {
     /// The smallest that is known to be free.
@@ -21,18 +27,23 @@ impl RegionNumber {
             numbers.next += 1;
             numbers.next - 1
         });
-        RegionNumber(number)
+        RegionNumber { number, serial: SERIAL.fetch_add(1, Ordering::Relaxed) }
     }
 
     /// The number.
     #[inline]
     pub(crate) fn get(&self) -> usize {
-        self.0
+        self.number
+    }
+
+    /// Which region of all that there ever were.
+    pub(crate) fn serial(&self) -> u64 {
+        self.serial
     }
 }
 
 impl Drop for RegionNumber {
     fn drop(&mut self) {
-        NUMBERS.lock().unwrap_or_else(PoisonError::into_inner).free.push(self.0);
+        NUMBERS.lock().unwrap_or_else(PoisonError::into_inner).free.push(self.number);
     }
 }

@@ -88,14 +88,12 @@ impl Regions {
         Ok(())
     }
 
-    /// Detaches a device; every region leaves it.
+    /// Detaches a device; every region leaves it. One that was attached several times (a table that devices share) is detached once.
     pub fn detach(&self, observer: &Arc<dyn RegionObserver>) {
         let mut inner = self.inner();
-        let before = inner.observers.len();
-        inner.observers.retain(|o| !Arc::ptr_eq(o, observer));
-        if inner.observers.len() < before {
-            inner.regions.iter().filter_map(Weak::upgrade).for_each(|r| observer.leaving(&r));
-        }
+        let Some(place) = inner.observers.iter().position(|o| Arc::ptr_eq(o, observer)) else { return };
+        inner.observers.remove(place);
+        inner.regions.iter().filter_map(Weak::upgrade).for_each(|r| observer.leaving(&r));
     }
 
     /// Regions alive, and their bytes.

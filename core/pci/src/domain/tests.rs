@@ -65,3 +65,45 @@ fn without_an_iommu_runs_end_at_pages() {
     assert_eq!(domain.run(&seg, 256, 7000), Some(Run { address: 0x8000_0100, len: 4096 - 256 }));
     assert_eq!(domain.run(&seg, 4096, 100), Some(Run { address: 0x9000_0000, len: 100 }));
 }
+
+#[test]
+fn what_several_devices_share_is_mapped_once_and_until_the_last_has_gone() {
+    let (regions, told) = (Regions::new(), Told::default());
+    let region = regions.map(4096, Backing::Ordinary, None).unwrap();
+    let domain: Arc<dyn RegionObserver> = narrow(&told);
+    regions.attach(domain.clone()).unwrap();
+    regions.attach(domain.clone()).unwrap();
+    let later = regions.map(8192, Backing::Ordinary, None).unwrap();
+    assert_eq!(lock(&told.0).len(), 2);
+    regions.detach(&domain);
+    assert_eq!(lock(&told.0).len(), 2, "one of the two devices is still there");
+    regions.retire(&later);
+    assert_eq!(lock(&told.0).len(), 1);
+    regions.detach(&domain);
+    assert!(lock(&told.0).is_empty());
+    drop(region);
+}
+
+#[test]
+fn a_region_that_went_without_a_word_is_not_taken_for_the_next() {
+    let (regions, told) = (Regions::new(), Told::default());
+    let domain = narrow(&told);
+    let first = regions.map(8192, Backing::Ordinary, None).unwrap();
+    domain.arrived(&first).unwrap();
+    let number = first.number();
+    drop(first);
+    // Numbers are used again; other tests take some too.
+    let mut held = Vec::new();
+    let next = loop {
+        let region = regions.map(8192, Backing::Ordinary, None).unwrap();
+        if region.number() == number {
+            break region;
+        }
+        assert!(held.len() < 1000);
+        held.push(region);
+    };
+    domain.arrived(&next).unwrap();
+    assert_eq!(lock(&told.0).len(), 1, "the old mapping was undone, a new one made");
+    domain.leaving(&next);
+    assert!(lock(&told.0).is_empty());
+}
