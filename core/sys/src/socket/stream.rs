@@ -11,8 +11,8 @@ use doorbell_mem::SgList;
 use rustix::{
     io::Errno,
     net::{
-        AddressFamily, RecvFlags, SocketAddrUnix, SocketType, connect, getpeername, getsockname, recv, shutdown, socket_with, socketpair,
-        sockopt,
+        AddressFamily, RecvFlags, SocketAddrUnix, SocketType, bind, connect, getpeername, getsockname, recv, shutdown, socket_with,
+        socketpair, sockopt,
     },
 };
 
@@ -85,7 +85,15 @@ impl Stream {
 
     /// Begins to connect. Once the socket is writable, [`connected`](Stream::connected) says what came of it.
     pub fn connect(address: SocketAddr) -> io::Result<Stream> {
+        Stream::connect_from(None, address)
+    }
+
+    /// As [`connect`](Stream::connect), from an address of this machine (port 0 for any).
+    pub fn connect_from(source: Option<SocketAddr>, address: SocketAddr) -> io::Result<Stream> {
         let fd = socket_with(family(&address), SocketType::STREAM, FLAGS, None)?;
+        if let Some(source) = source {
+            bind(&fd, &source)?;
+        }
         match connect(&fd, &address) {
             // After a signal the attempt goes on in the background, as after EINPROGRESS.
             Ok(()) | Err(Errno::INPROGRESS | Errno::INTR) => Ok(Stream { fd }),
@@ -133,6 +141,15 @@ impl Stream {
     /// Asks whether an idle peer still lives, at the system's intervals.
     pub fn set_keepalive(&self, on: bool) -> io::Result<()> {
         Ok(sockopt::set_socket_keepalive(&self.fd, on)?)
+    }
+
+    /// Sets the priority of what is sent, as SO_PRIORITY has it. Above 6 it takes CAP_NET_ADMIN.
+    pub fn set_priority(&self, priority: u32) -> io::Result<()> {
+        let value = libc::c_int::try_from(priority).map_err(|_| Errno::INVAL)?;
+        let len = size_of::<libc::c_int>() as libc::socklen_t;
+        // SAFETY: the option's value is an int, which lives for the call and is only read.
+        let done = unsafe { libc::setsockopt(self.fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_PRIORITY, (&raw const value).cast(), len) };
+        if done == 0 { Ok(()) } else { Err(last_error().into()) }
     }
 
     /// Bounds the kernel's buffers, which otherwise size themselves. Linux keeps within net.core.rmem_max and wmem_max.
