@@ -8,13 +8,17 @@
 //! checked, and a controller that lies costs its own requests only.
 #![forbid(unsafe_code)]
 
+pub mod address;
 mod admin;
 mod controller;
+pub mod discovery;
 mod error;
+pub mod fuzzing;
 mod link;
 mod namespace;
 mod options;
 mod pair;
+pub mod session;
 mod shared;
 mod status;
 mod time;
@@ -22,6 +26,7 @@ mod time;
 pub use admin::{Answer, Payload};
 pub use controller::{Change, Controller, Env, Identity, Watcher};
 pub use error::{CommandError, NvmeError};
+pub use link::tcp::{Failure, HostName, TcpOffer, TcpSpec};
 pub use namespace::{Described, Format, Ids, Namespace};
 pub use options::{OnTimeout, Options, Policy};
 pub use shared::State;

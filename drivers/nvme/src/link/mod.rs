@@ -4,6 +4,7 @@
 //! controller's completion, or from `reclaim` when the controller can touch none of it any more.
 
 mod memory;
+pub(crate) mod tcp;
 
 pub(crate) use memory::MemoryLink;
 
