@@ -4,6 +4,7 @@
 
 pub mod nvme_command;
 pub mod nvme_identify;
+pub mod nvme_tcp_link;
 pub mod nvme_tcp_pdu;
 pub mod nvmf_connection;
 pub mod rpc_session;
@@ -18,6 +19,7 @@ pub type Seeds = fn() -> Vec<(&'static str, Vec<u8>)>;
 pub const TARGETS: &[(&str, Run, Seeds)] = &[
     ("nvme_command", nvme_command::run, nvme_command::seeds),
     ("nvme_identify", nvme_identify::run, nvme_identify::seeds),
+    ("nvme_tcp_link", nvme_tcp_link::run, nvme_tcp_link::seeds),
     ("nvme_tcp_pdu", nvme_tcp_pdu::run, nvme_tcp_pdu::seeds),
     ("nvmf_connection", nvmf_connection::run, nvmf_connection::seeds),
     ("rpc_session", rpc_session::run, rpc_session::seeds),
