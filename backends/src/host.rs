@@ -2,7 +2,7 @@
 //!
 //! Errors are SPDK's, number and text; what helps a person stands beside them.
 
-use doorbell_bdev::{Bdev, Examiner, NewBdev, RegisterError, Registry, UnregisterError};
+use doorbell_bdev::{Bdev, Examiner, Module, NewBdev, RegisterError, Registry, UnregisterError};
 use doorbell_block::BlockDevice;
 use doorbell_control::{ConfigCall, Methods, Params, RpcError, Uuid, When};
 use doorbell_mem::Regions;
@@ -34,6 +34,8 @@ pub struct Brings<'a> {
     pub methods: &'a mut Methods,
     /// Whoever wants to see each new device goes here.
     pub examiners: &'a mut Vec<Rc<dyn Examiner>>,
+    /// Who has more to save than single devices, or something to let go, goes here.
+    pub modules: &'a mut Vec<Rc<dyn Module>>,
 }
 
 doorbell_control::params! {

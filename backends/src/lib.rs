@@ -11,6 +11,7 @@ pub mod aio;
 pub mod file;
 pub mod malloc;
 pub mod null;
+mod nvme;
 pub mod passthru;
 pub mod uring;
 
@@ -20,7 +21,7 @@ mod units;
 pub use host::{Brings, Host};
 
 /// The back ends: one line each.
-const ALL: &[fn(&Host, &mut Brings<'_>)] = &[null::bring, malloc::bring, aio::bring, uring::bring, passthru::bring];
+const ALL: &[fn(&Host, &mut Brings<'_>)] = &[null::bring, malloc::bring, aio::bring, uring::bring, nvme::bring, passthru::bring];
 
 /// Brings the methods and examiners of every back end.
 pub fn bring_all(host: &Host, brings: &mut Brings<'_>) {

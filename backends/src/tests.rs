@@ -34,7 +34,9 @@ impl Plane {
         let host = Host { registry: registry.clone(), regions: Regions::new(), helpers, local: local.clone(), entropy: counted };
         let control = Control::new(Options::default());
         let mut examiners: Vec<Rc<dyn Examiner>> = vec![];
-        control.add_methods(|methods| bring_all(&host, &mut Brings { methods, examiners: &mut examiners })).unwrap();
+        control
+            .add_methods(|methods| bring_all(&host, &mut Brings { methods, examiners: &mut examiners, modules: &mut Vec::new() }))
+            .unwrap();
         control.start().await.unwrap();
         let (follower, here) = (registry.clone(), local.clone());
         local.spawn(async move {
@@ -69,7 +71,7 @@ fn error<T>(code: i64, text: &str) -> Result<T, (i64, String)> {
 fn methods_are_those_of_spdk() {
     on_a_plane(|plane| async move {
         let methods = plane.control.methods();
-        assert_eq!(methods.len(), 13);
+        assert_eq!(methods.len(), 20);
         let differences = conforms(methods.iter().map(|method| &**method));
         assert!(differences.is_empty(), "{differences:#?}");
     });

@@ -83,7 +83,9 @@ pub(crate) fn only_block_devices(host: Host) -> Result<Control, ControlError> {
 }
 
 fn block_devices(control: &Control, host: Host, notifications: Notifications) -> Result<(), ControlError> {
-    let mut examiners = Vec::new();
-    control.add_methods(|methods| doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners }))?;
-    control.add_part(BdevPart::new(host.registry, host.local, notifications, examiners))
+    let (mut examiners, mut modules) = (Vec::new(), Vec::new());
+    control.add_methods(|methods| {
+        doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners, modules: &mut modules });
+    })?;
+    control.add_part(BdevPart::new(host.registry, host.local, notifications, examiners, modules))
 }

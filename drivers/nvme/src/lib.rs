@@ -24,9 +24,10 @@ mod status;
 mod time;
 
 pub use admin::{Answer, Payload};
-pub use controller::{Change, Controller, Env, Identity, Watcher};
+pub use controller::{Change, Controller, Env, Identity, TcpOptions, Watcher};
 pub use error::{CommandError, NvmeError};
 pub use link::tcp::{Failure, HostName, TcpOffer, TcpSpec};
 pub use namespace::{Described, Format, Ids, Namespace};
 pub use options::{OnTimeout, Options, Policy};
 pub use shared::State;
+pub use time::within;

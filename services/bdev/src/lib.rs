@@ -21,5 +21,5 @@ pub use registry::{
     Access, Bdev, Change, Claim, ClaimError, ClaimKind, DriverSpecific, Event, Examiner, Handle, NewBdev, OpenFailed, RegisterError,
     Registry, UnregisterError,
 };
-pub use rpc::BdevPart;
+pub use rpc::{BdevPart, Module};
 pub use stats::{HISTOGRAM_SHIFT, Histogram, IoStat, OpStat, ResetMode};

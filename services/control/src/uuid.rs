@@ -24,6 +24,11 @@ impl Uuid {
         Self(bytes)
     }
 
+    /// Of these bytes, as they are.
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
     /// Whether it is all zero.
     pub fn is_nil(&self) -> bool {
         self.0 == [0; 16]

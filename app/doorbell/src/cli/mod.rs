@@ -2,10 +2,12 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help texts of the command line; their brackets are no links")]
 
 mod device;
+mod drive;
 mod perf;
 mod serve;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
+pub use drive::{BadDrive, DriveSpec};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};
 

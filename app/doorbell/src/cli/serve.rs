@@ -1,6 +1,6 @@
 //! `doorbell serve`: its own flags, and those with which scripts start SPDK's targets.
 
-use super::DeviceSpec;
+use super::{DeviceSpec, DriveSpec};
 use crate::size;
 use clap::{ArgAction, Args, ValueEnum};
 use std::path::PathBuf;
@@ -27,6 +27,12 @@ pub struct ServeArgs {
     /// Serve memory of this size; may be repeated
     #[arg(long = "malloc", value_name = "SIZE", value_parser = size::parse, help_heading = "What is served")]
     pub mallocs: Vec<u64>,
+    /// Serve the namespaces of an NVMe controller: 0000:01:00.0, or "trtype:TCP traddr:.. trsvcid:.. subnqn:.."; may be repeated
+    #[arg(long = "nvme", value_name = "CONTROLLER", help_heading = "What is served")]
+    pub drives: Vec<DriveSpec>,
+    /// Let PCI devices that have no IOMMU between them and memory be used: they, and errors in their drivers, can then write anywhere in this machine
+    #[arg(long, requires = "drives", help_heading = "What is served")]
+    pub allow_physical: bool,
     /// Where: ADDRESS:PORT, [IPV6]:PORT or NAME:PORT; may be repeated [default: 127.0.0.1:4420]
     #[arg(long = "listen", value_name = "ADDRESS:PORT", help_heading = "What is served")]
     pub listens: Vec<String>,
@@ -182,7 +188,7 @@ pub struct IdleArgs {
 impl IdleArgs {
     /// The flags that were given, and why there is nothing to do.
     pub fn given(&self) -> Vec<(&'static str, &'static str)> {
-        const NO_PCI: &str = "no PCI device is driven here";
+        const NO_PCI: &str = "NVMe controllers are named with --nvme, one by one";
         const NO_DPDK: &str = "there is no DPDK underneath";
         const NO_TRACE: &str = "there are no trace points here";
         let flags = [
@@ -212,7 +218,12 @@ impl IdleArgs {
 impl ServeArgs {
     /// Is it the embedded default that is asked for?
     pub fn is_default(&self) -> bool {
-        self.files.is_empty() && self.mallocs.is_empty() && self.json.is_none() && !self.wait_for_rpc && !self.empty
+        self.files.is_empty()
+            && self.mallocs.is_empty()
+            && self.drives.is_empty()
+            && self.json.is_none()
+            && !self.wait_for_rpc
+            && !self.empty
     }
 }
 

@@ -15,7 +15,7 @@ mod signals;
 
 pub(crate) use identity::random_bytes;
 
-use crate::cli::{DeviceSpec, ServeArgs};
+use crate::cli::{DeviceSpec, DriveSpec, ServeArgs};
 use crate::log::Log;
 use doorbell_rpc::{LogControl, LogLevel, Socket};
 use identity::{Beside, Draft, Identity};
@@ -89,11 +89,11 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
         let size = files::is_blank(&path).then_some(DEFAULT_BYTES);
         files.push(DeviceSpec { path, size, read_only: false, force: false, engine: None, block_size: None, name: None });
     }
-    if files.is_empty() && args.mallocs.is_empty() {
+    if files.is_empty() && args.mallocs.is_empty() && args.drives.is_empty() {
         let flags = [("--listen", !args.listens.is_empty()), ("--allow-host", !args.allow_hosts.is_empty()), ("--nqn", args.nqn.is_some())];
         return match flags.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(error(format!(
-                "{flag} needs something to serve: add --file or --malloc, or leave out --empty, --json and --wait-for-rpc"
+                "{flag} needs something to serve: add --file, --malloc or --nvme, or leave out --empty, --json and --wait-for-rpc"
             ))),
             None => Ok(None),
         };
@@ -108,11 +108,20 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     let unnamed = if args.is_default() { Unnamed::ThisMachine } else { Unnamed::Nobody };
     listen::check(&listens, named, unnamed).map_err(error)?;
     let any_host = args.allow_any_host || !named;
-    let Served { devices, drafts, mut subsystem } = devices(files, &args.mallocs)?;
+    let Served { devices, drafts, mut subsystem } = devices(files, &args.mallocs, &args.drives)?;
     if let Some(nqn) = &args.nqn {
         subsystem.nqn.clone_from(nqn);
     }
-    Ok(Some(Plan { devices: plan::name(devices), subsystem, listens, hosts: args.allow_hosts.clone(), any_host, drafts }))
+    Ok(Some(Plan {
+        devices: plan::name(devices),
+        drives: args.drives.clone(),
+        allow_physical: args.allow_physical,
+        subsystem,
+        listens,
+        hosts: args.allow_hosts.clone(),
+        any_host,
+        drafts,
+    }))
 }
 
 /// What is served, and as whom.
@@ -125,7 +134,7 @@ struct Served {
 }
 
 /// The devices with their identities.
-fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<Served, ServeError> {
+fn devices(files: Vec<DeviceSpec>, mallocs: &[u64], drives: &[DriveSpec]) -> Result<Served, ServeError> {
     let (mut devices, mut drafts) = (Vec::new(), Vec::new());
     let mut subsystem = None;
     for spec in files {
@@ -145,6 +154,6 @@ fn devices(files: Vec<DeviceSpec>, mallocs: &[u64]) -> Result<Served, ServeError
         devices.push(Device::File(spec, identity));
     }
     devices.extend(mallocs.iter().map(|bytes| Device::Malloc(*bytes, Identity::random())));
-    let subsystem = subsystem.unwrap_or_else(|| Identity::derived("malloc"));
+    let subsystem = subsystem.unwrap_or_else(|| Identity::derived(drives.first().map_or("malloc", |drive| &drive.text)));
     Ok(Served { devices, drafts: drafts.into(), subsystem })
 }

@@ -1,7 +1,8 @@
 //! What the flags ask for, as calls of RPC methods: what is saved, listed and refused is the same whoever asks.
 
 use super::identity::{Draft, Identity};
-use crate::cli::{DeviceSpec, Engine};
+use crate::cli::{DeviceSpec, DriveSpec, Engine};
+use doorbell_control::Uuid;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -41,6 +42,10 @@ const MALLOC_BLOCK: u64 = 512;
 pub(crate) struct Plan {
     /// Devices, each with a name.
     pub(crate) devices: Vec<(String, Device)>,
+    /// NVMe controllers, whose namespaces are served.
+    pub(crate) drives: Vec<DriveSpec>,
+    /// May controllers use physical addresses?
+    pub(crate) allow_physical: bool,
     /// The subsystem that serves them.
     pub(crate) subsystem: Identity,
     /// Where.
@@ -102,20 +107,37 @@ pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
         .collect()
 }
 
+/// The calls that attach the controllers. Each gives the names of its namespaces.
+pub(crate) fn drives(plan: &Plan) -> Vec<Step> {
+    let attach = |(n, drive): (usize, &DriveSpec)| {
+        let mut params = drive.params.clone();
+        params.insert("name".to_owned(), format!("Nvme{n}").into());
+        if plan.allow_physical && drive.params.get("trtype").is_some_and(|t| t == "PCIe") {
+            params.insert("allow_physical".to_owned(), true.into());
+        }
+        Step { method: "bdev_nvme_attach_controller", params }
+    };
+    plan.drives.iter().enumerate().map(attach).collect()
+}
+
 /// The method that listens.
 pub(crate) const ADD_LISTENER: &str = "nvmf_subsystem_add_listener";
 
 /// The calls that serve them, without the transport, which may be there.
-pub(crate) fn subsystem(plan: &Plan) -> Vec<Step> {
+/// `found`: the controllers' namespaces, each with its UUID.
+pub(crate) fn subsystem(plan: &Plan, found: &[(String, Uuid)]) -> Vec<Step> {
     let nqn = &plan.subsystem.nqn;
     let mut steps = vec![step(
         "nvmf_create_subsystem",
         json!({"nqn": nqn, "serial_number": plan.subsystem.serial, "model_number": "Doorbell", "allow_any_host": plan.any_host,
-            "max_namespaces": plan.devices.len().max(32)}),
+            "max_namespaces": (plan.devices.len() + found.len()).max(32)}),
     )];
     for (name, device) in &plan.devices {
         let (Device::File(_, identity) | Device::Malloc(_, identity)) = device;
         steps.push(step("nvmf_subsystem_add_ns", json!({"nqn": nqn, "namespace": {"bdev_name": name, "uuid": identity.uuid}})));
+    }
+    for (name, uuid) in found {
+        steps.push(step("nvmf_subsystem_add_ns", json!({"nqn": nqn, "namespace": {"bdev_name": name, "uuid": uuid}})));
     }
     for host in &plan.hosts {
         steps.push(step("nvmf_subsystem_add_host", json!({"nqn": nqn, "host": host})));

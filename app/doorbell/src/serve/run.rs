@@ -11,10 +11,12 @@ use crate::parts::{self, Parts, Process};
 use crate::reactors::Reactors;
 use doorbell_bdev::{Access, Registry};
 use doorbell_block::{Op, Status};
+use doorbell_control::Uuid;
 use doorbell_reactor::{AsyncQueue, Config, Load, Local, run_with_loads};
 use doorbell_rpc::{LoadOptions, Signal, Socket, load_config};
 use doorbell_sys::helper::Helpers;
 use sd_notify::NotifyState;
+use serde_json::Value;
 use std::future::{Future, poll_fn};
 use std::io::Write;
 use std::pin::pin;
@@ -183,11 +185,11 @@ async fn load(parts: &Parts, path: &std::path::Path, ignore_errors: bool) -> Res
     Ok(())
 }
 
-async fn call(parts: &Parts, step: Step) -> Result<(), ServeError> {
+async fn call(parts: &Parts, step: Step) -> Result<Value, ServeError> {
     let Step { method, params } = step;
-    let what = ["name", "filename", "nqn"].iter().filter_map(|key| params.get(*key)?.as_str()).collect::<Vec<_>>().join(" ");
+    let what = ["name", "filename", "traddr", "nqn"].iter().filter_map(|key| params.get(*key)?.as_str()).collect::<Vec<_>>().join(" ");
     match parts.control.call(method, Some(params.into())).await {
-        Ok(_) => Ok(()),
+        Ok(answer) => Ok(answer),
         // The detail is for people, the message for programs.
         Err(refused) => Err(match refused.data {
             Some(detail) => error(detail),
@@ -196,17 +198,32 @@ async fn call(parts: &Parts, step: Step) -> Result<(), ServeError> {
     }
 }
 
+/// Attaches the controllers and gives their namespaces.
+async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, ServeError> {
+    let mut found = Vec::new();
+    for (step, drive) in plan::drives(plan).into_iter().zip(&plan.drives) {
+        let names = call(parts, step).await?;
+        let names: Vec<_> = names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if names.is_empty() {
+            return Err(error(format!("{}: it has no namespace that can be served; the log says why", drive.text)));
+        }
+        found.extend(names.iter().filter_map(|name| parts.registry.find(name)).map(|bdev| (bdev.name().to_owned(), bdev.uuid())));
+    }
+    Ok(found)
+}
+
 /// Makes what the flags ask for and says how to connect.
 async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Result<(), ServeError> {
     for step in plan::devices(plan) {
         call(parts, step).await?;
     }
+    let found = attach(parts, plan).await?;
     // The files are held now. Before any host can see them, who they are is made to last.
     plan.drafts.iter().try_for_each(Draft::keep).map_err(error)?;
     if parts.target.transport().is_none() {
         call(parts, plan::transport()).await?;
     }
-    for step in plan::subsystem(plan) {
+    for step in plan::subsystem(plan, &found) {
         let listens = step.method == plan::ADD_LISTENER;
         let hint = |refused| if listens { error(format!("{refused}. --listen ADDRESS:PORT chooses another place")) } else { refused };
         call(parts, step).await.map_err(hint)?;
@@ -215,7 +232,8 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
     let snapshot = parts.target.snapshot();
     let listens: Vec<_> = snapshot.find(nqn).into_iter().flat_map(|s| s.listeners.iter().map(|l| l.bound)).collect();
     let size = |name: &str| parts.registry.find(name).map_or(0, |bdev| bdev.info().bytes());
-    let devices: Vec<_> = plan.devices.iter().map(|(name, _)| (name.clone(), size(name))).collect();
+    let names = plan.devices.iter().map(|(name, _)| name).chain(found.iter().map(|(name, _)| name));
+    let devices: Vec<_> = names.map(|name| (name.clone(), size(name))).collect();
     let path = socket.map(|socket| socket.path().to_string_lossy().into_owned()).filter(|path| path != doorbell_rpc::DEFAULT_SOCKET);
     let hosts = if plan.any_host { &[][..] } else { &plan.hosts };
     let text = Banner { devices: &devices, nqn, listens: &listens, hosts, socket: path.as_deref() }.text();

@@ -25,7 +25,7 @@ pub enum Refusal {
     Full,
     /// Its segments do not lie as the device wants them: copied into one buffer, they would.
     Misaligned,
-    /// It takes more entries than there is room for.
+    /// It takes more entries than there is room for: in fewer segments it might not.
     TooLong,
     /// Its memory is not mapped for the device.
     Unmapped,

@@ -77,7 +77,7 @@ impl<T: Carrier> MemoryQueue<T> {
         let per_page = if matches!(spec.pointing, Pointing::Prp) { 1 } else { 2 };
         // A power of two no longer than a page, so that no list crosses one.
         let words = (spec.max_bytes as usize / pointer::PAGE as usize + 2) * per_page;
-        let list_words = words.next_power_of_two().clamp(8, 512);
+        let list_words = words.next_power_of_two().clamp(32, 512);
         let n = usize::from(entries);
         let sq_len = (n * SQE).next_multiple_of(4096);
         let cq_len = (n * CQE).next_multiple_of(4096);

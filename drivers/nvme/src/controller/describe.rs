@@ -75,11 +75,4 @@ impl Identity {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::text;
-
-    #[test]
-    fn a_devices_text_is_safe_to_print() {
-        assert_eq!(text(b"abc \x1b[31m\xff  "), "abc ?[31m?");
-    }
-}
+mod tests;

@@ -8,7 +8,7 @@ use crate::options::Options;
 use doorbell_mem::{Backing, RegionObserver};
 use doorbell_pci::queue::{MemoryQueue, Pages, Pointing, QueueSpec, Shadow};
 use doorbell_pci::{Bar, Function, Interrupts};
-use doorbell_wire_nvme::register::{Aqa, Cap, Cc, CommandSetSelect, Property, ShutdownNotice, ShutdownStatus};
+use doorbell_wire_nvme::register::{Aqa, Cap, Cc, CommandSetSelect, Property, ShutdownNotice};
 use std::sync::Arc;
 
 /// A function and what was found out about it.
@@ -24,7 +24,7 @@ pub(crate) struct Memory {
 }
 
 /// Between two looks at a register that is to change.
-const LOOK_NS: u64 = 1_000_000;
+pub(super) const LOOK_NS: u64 = 1_000_000;
 const TICK_NS: u64 = 500_000_000;
 
 /// A description of a queue to be made, for any reactor.
@@ -99,19 +99,15 @@ impl Memory {
         })
         .await;
     }
-
-    fn timeout_ns(&self) -> u64 {
-        u64::from(self.cap.timeout_500ms().max(1)) * TICK_NS
-    }
 }
 
 impl Inner {
     /// Waits until CSTS.RDY is `ready`.
-    async fn wait_ready(&self, ready: bool, what: &'static str) -> Result<(), NvmeError> {
-        let memory = &self.transport;
-        let limit = self.env.local.now().after(memory.timeout_ns());
+    pub(super) async fn wait_ready(&self, ready: bool, what: &'static str) -> Result<(), NvmeError> {
+        let timeout_ns = u64::from(self.cap().timeout_500ms().max(1)) * TICK_NS;
+        let limit = self.env.local.now().after(timeout_ns);
         loop {
-            let Some(csts) = memory.registers.csts().await else {
+            let Some(csts) = self.csts().await? else {
                 return Err(doorbell_pci::PciError::Gone { function: self.name.clone() }.into());
             };
             if csts.rdy() == ready {
@@ -121,7 +117,7 @@ impl Inner {
                 return Err(NvmeError::unusable(&self.name, "it reports a fatal error (CSTS.CFS) instead of becoming ready"));
             }
             if self.env.local.now() >= limit {
-                let seconds = memory.timeout_ns().div_ceil(1_000_000_000);
+                let seconds = timeout_ns.div_ceil(1_000_000_000);
                 return Err(NvmeError::TimedOut { controller: self.name.clone(), what, seconds });
             }
             self.env.local.sleep_ns(LOOK_NS).await;
@@ -129,8 +125,7 @@ impl Inner {
     }
 
     /// Disables the controller and sees that it is silent. A controller that does not stop is reset by its function.
-    pub(crate) async fn silence(&self) -> Result<(), NvmeError> {
-        let memory = &self.transport;
+    pub(super) async fn silence_memory(&self, memory: &Memory) -> Result<(), NvmeError> {
         let cc = memory.registers.cc().await;
         if cc.into_bits() != u32::MAX && cc.en() {
             // One that was just enabled may be disabled only once it is ready (Base 2.1, 3.1.4.5); one that failed never is.
@@ -155,15 +150,14 @@ impl Inner {
     }
 
     /// Enables a silent controller, with a new admin queue.
-    pub(crate) async fn enable(&self) -> Result<(), NvmeError> {
-        let memory = &self.transport;
+    pub(super) async fn enable_memory(&self, memory: &Memory) -> Result<(), NvmeError> {
         let cap = memory.cap;
         let most = cap.mqes().saturating_add(1).max(2);
         let parts = QueueParts {
             entries: self.options.admin_queue_entries.clamp(2, 4096).min(most),
             pointing: Pointing::Prp,
             vector: (memory.vectors > 0).then_some(0),
-            ..self.parts(1 << 17)
+            ..self.parts(memory, 1 << 17)
         };
         let (mut link, (sq, cq)) = parts.make()?;
         let size = parts.entries - 1;
@@ -175,19 +169,13 @@ impl Inner {
         link.queue.connect(0, cap.dstrd(), None)?;
         r.set_cc(Cc::new().with_en(true).with_css(css).with_iosqes(6).with_iocqes(4)).await;
         self.wait_ready(true, "becoming ready (CSTS.RDY)").await?;
-        let pair = self.admin_pair.clone();
-        let gone = self.env.local.with(move |cx| {
-            let mut pair = pair.borrow_mut();
-            pair.set_link(Box::new(link))?;
-            pair.go_live(cx);
-            Ok::<_, std::io::Error>(())
-        });
-        gone.await.map_err(|e| NvmeError::unusable(&self.name, format!("its admin queue cannot be watched: {e}")))
+        self.set_admin_link(Box::new(link)).await?;
+        self.admin_goes_live().await;
+        Ok(())
     }
 
     /// What every queue of it is made of.
-    pub(crate) fn parts(&self, max_bytes: u32) -> QueueParts {
-        let memory = &self.transport;
+    pub(super) fn parts(&self, memory: &Memory, max_bytes: u32) -> QueueParts {
         let sgls = self.facts.borrow().as_ref().map_or(0, |facts| facts.identity.sgl_support());
         let pointing = match sgls {
             1 if self.options.use_sgls => Pointing::Sgl { dwords: false },
@@ -209,29 +197,7 @@ impl Inner {
     pub(crate) fn shadows(&self, qid: u16) -> Option<(Shadow, Shadow)> {
         let pages = self.facts.borrow().as_ref()?.shadows.clone()?;
         let index = u32::from(qid) * 2;
-        let scale = 1u32.checked_shl(self.transport.cap.dstrd().into())?;
+        let scale = 1u32.checked_shl(self.cap().dstrd().into())?;
         Some((pages.place(index.checked_mul(scale)?)?, pages.place((index + 1).checked_mul(scale)?)?))
-    }
-
-    /// A shutdown by the specification: it may write out what it keeps (Base 2.1, 3.6.1).
-    pub(crate) async fn shut_down(&self) {
-        let r = &self.transport.registers;
-        let cc = r.cc().await;
-        if cc.into_bits() == u32::MAX || !cc.en() {
-            return;
-        }
-        r.set_cc(cc.with_shn(ShutdownNotice::NORMAL)).await;
-        let rtd3e_ns = self.facts.borrow().as_ref().map_or(0, |facts| facts.identity.shutdown_ns());
-        let limit = self.env.local.now().after(rtd3e_ns.clamp(5_000_000_000, 60_000_000_000));
-        while let Some(csts) = r.csts().await {
-            if csts.shst() == ShutdownStatus::COMPLETE {
-                return;
-            }
-            if self.env.local.now() >= limit {
-                tracing::warn!(controller = %self.name, "its shutdown did not end in time: what it had not written may be lost with the power");
-                return;
-            }
-            self.env.local.sleep_ns(LOOK_NS).await;
-        }
     }
 }

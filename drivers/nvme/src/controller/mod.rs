@@ -12,11 +12,14 @@ mod recover;
 mod registers;
 mod scan;
 mod supervisor;
+mod tcp;
+mod transport;
 
 pub use describe::Identity;
 pub(crate) use queues::take_place;
 pub use scan::{Change, Watcher};
 
+use crate::address::TcpAddress;
 use crate::admin::{Answer, Commands, Payload};
 use crate::error::{CommandError, NvmeError};
 use crate::link::Raw;
@@ -35,6 +38,9 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
+use tcp::Tcp;
+pub use tcp::TcpOptions;
+use transport::Transport;
 
 /// What a driver needs of its process.
 #[derive(Clone)]
@@ -74,7 +80,7 @@ pub(crate) struct Inner {
     pub(crate) env: Env,
     pub(crate) options: Options,
     pub(crate) shared: Arc<Shared>,
-    pub(crate) transport: Memory,
+    pub(crate) transport: Transport,
     pub(crate) admin: Commands,
     pub(crate) admin_pair: Rc<RefCell<Pair>>,
     pub(crate) facts: RefCell<Option<Facts>>,
@@ -95,7 +101,16 @@ pub struct Controller(Rc<Inner>);
 impl Controller {
     /// Brings up the controller behind a PCI function. `name` is what it is called in logs.
     pub async fn attach(env: &Env, name: &str, function: Arc<dyn Function>, options: Options) -> Result<Controller, NvmeError> {
-        let transport = Memory::open(env, function, &options).await?;
+        let transport = Transport::Memory(Memory::open(env, function, &options).await?);
+        Self::bring_up(env, name, transport, options).await
+    }
+
+    /// Connects to a subsystem over TCP and brings its controller up. A discovery subsystem's has no namespaces.
+    pub async fn connect(env: &Env, name: &str, address: TcpAddress, how: TcpOptions, options: Options) -> Result<Controller, NvmeError> {
+        Self::bring_up(env, name, Transport::Tcp(Tcp::new(address, how)), options).await
+    }
+
+    async fn bring_up(env: &Env, name: &str, transport: Transport, options: Options) -> Result<Controller, NvmeError> {
         let shared = Arc::new(Shared::new(name, options.policy));
         let (local, filed) = (env.local.clone(), shared.clone());
         let admin_pair = local

@@ -2,7 +2,8 @@
 
 use super::Inner;
 use super::commands::NewQueue;
-use super::memory::QueueParts;
+use super::memory::{Memory, QueueParts};
+use super::transport::Transport;
 use crate::error::NvmeError;
 use crate::link::Place;
 use crate::pair::Pair;
@@ -60,6 +61,11 @@ pub(super) fn with_pair<R>(cx: &mut Cx, shared: &Shared, id: PairId, f: impl FnO
 }
 
 impl Inner {
+    /// The pairs that there are now.
+    pub(super) fn pairs(&self) -> Vec<PairId> {
+        self.queues.borrow().ids()
+    }
+
     /// Visits a pair's reactor. `None` when the pair has gone.
     pub(super) async fn visit<R: Send + 'static>(&self, id: PairId, f: impl FnOnce(&mut Cx, &mut Pair) -> R + Send + 'static) -> Option<R> {
         let shared = self.shared.clone();
@@ -68,33 +74,49 @@ impl Inner {
     }
 
     /// A reactor has a pair that wants a link: makes the rings there, makes them known, and lets what waits go.
-    pub(super) async fn serve(&self, id: PairId) {
+    pub(super) async fn serve(&self, id: PairId) -> Result<(), NvmeError> {
         let most = self.shared.pairs_max.load(Ordering::Relaxed);
         let qid = self.queues.borrow().free_qid(most);
         self.queues.borrow_mut().set(id, qid);
         let Some(qid) = qid else {
+            // It was granted more before a reset than after it.
             tracing::error!(controller = %self.name, reactor = id.reactor.0, most, "no queue is left for this reactor");
             self.visit(id, |cx, pair| pair.end(cx)).await;
-            return;
+            return Ok(());
         };
-        if let Err(error) = self.make_queue(id, qid).await {
-            tracing::error!(controller = %self.name, reactor = id.reactor.0, qid, %error, "a queue pair could not be made");
+        let made = self.make_queue(id, qid).await;
+        if made.is_err() {
             self.queues.borrow_mut().set(id, None);
+        }
+        made
+    }
+
+    /// As `serve`, for a pair that nobody waits for to come back: without a queue it ends.
+    pub(super) async fn serve_or_end(&self, id: PairId) {
+        if let Err(error) = self.serve(id).await {
+            tracing::error!(controller = %self.name, reactor = id.reactor.0, %error, "a queue pair could not be made");
             self.visit(id, |cx, pair| pair.end(cx)).await;
         }
     }
 
     async fn make_queue(&self, id: PairId, qid: u16) -> Result<(), NvmeError> {
+        match &self.transport {
+            Transport::Memory(memory) => self.make_rings(memory, id, qid).await,
+            Transport::Tcp(tcp) => self.connect_queue(tcp, id, qid).await.map(drop),
+        }
+    }
+
+    async fn make_rings(&self, memory: &Memory, id: PairId, qid: u16) -> Result<(), NvmeError> {
         let max_bytes = self.facts.borrow().as_ref().map_or(4096, |facts| facts.max_bytes);
-        let vector = (u32::from(qid) < self.transport.vectors).then_some(u32::from(qid));
-        let parts = QueueParts { vector, ..self.parts(max_bytes) };
+        let vector = (u32::from(qid) < memory.vectors).then_some(u32::from(qid));
+        let parts = QueueParts { vector, ..self.parts(memory, max_bytes) };
         let entries = parts.entries;
         let made = self.visit(id, move |_, pair| make_rings(pair, &parts)).await;
         // None: the pair has gone meanwhile, and with it who waited.
         let Some(made) = made else { return Ok(()) };
         let (sq, cq) = made?;
         self.create_queue(&NewQueue { qid, entries, sq, cq, vector }).await?;
-        let place = Place { qid, dstrd: self.transport.cap.dstrd(), shadows: self.shadows(qid) };
+        let place = Place { qid, dstrd: memory.cap.dstrd(), shadows: self.shadows(qid) };
         let connected = self.visit(id, move |cx, pair| connect(cx, pair, place)).await;
         match connected {
             Some(connected) => connected,
@@ -108,9 +130,7 @@ impl Inner {
     /// A pair has gone.
     pub(super) async fn retire(&self, id: PairId, tell: bool) {
         let entry = self.queues.borrow_mut().pairs.remove(&id.number);
-        if let Some(Entry { qid: Some(qid), .. }) = entry
-            && tell
-        {
+        if let (Some(Entry { qid: Some(qid), .. }), Transport::Memory(_), true) = (entry, &self.transport, tell) {
             self.delete_queue(qid).await;
         }
     }

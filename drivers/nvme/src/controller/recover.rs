@@ -1,14 +1,16 @@
 //! Bring-up for the first time and again: reset, reconnect, giving up.
 
+use super::memory::Memory;
 use super::scan::Change;
+use super::transport::Transport;
 use super::{Facts, Identity, Inner};
 use crate::admin::Payload;
 use crate::error::NvmeError;
 use crate::shared::{State, Why};
 use doorbell_pci::queue::ShadowPages;
 use doorbell_wire_nvme::feature::NumberOfQueues;
-use doorbell_wire_nvme::identify::Controller;
-use doorbell_wire_nvme::{AdminCommand, Cns, Csi, FeatureId, SetFeatures};
+use doorbell_wire_nvme::identify::{Controller, ControllerType};
+use doorbell_wire_nvme::{AdminCommand, Cns, Csi, DISCOVERY_NQN, FeatureId, SetFeatures};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -25,19 +27,28 @@ impl Inner {
     async fn introduce(self: &Rc<Self>) -> Result<(), NvmeError> {
         self.epoch.set(self.epoch.get() + 1);
         let raw: Box<Controller> = self.identify_cns(Cns::CONTROLLER, 0, Csi::NVM).await?;
-        let version = self.transport.registers.version().await;
+        let version = self.version().await?;
         let identity = Arc::new(Identity::new(raw, version));
-        if !identity.has_entry_sizes() {
+        let is_memory = matches!(self.transport, Transport::Memory(_));
+        let is_discovery = identity.raw.cntrltype == ControllerType::DISCOVERY || identity.subsystem == DISCOVERY_NQN;
+        if !is_discovery && !identity.has_entry_sizes() {
             return Err(NvmeError::unusable(&self.name, "its queue entries are not of 64 and 16 bytes"));
         }
         let [a, b, c] = identity.raw.crdt_100ms;
         self.shared.set_retry_delays([a.get(), b.get(), c.get()]);
-        let mdts = identity.raw.max_transfer(self.transport.cap.mpsmin()).unwrap_or(u64::MAX);
+        let mdts = identity.raw.max_transfer(self.cap().mpsmin()).unwrap_or(u64::MAX);
         let max_bytes = u32::try_from(mdts).unwrap_or(u32::MAX).min(self.options.max_transfer_bytes.clamp(4096, 1 << 20));
         *self.facts.borrow_mut() = Some(Facts { identity: identity.clone(), max_bytes, shadows: None });
+        if !is_memory {
+            self.keep_alive();
+        }
+        if is_discovery {
+            return Ok(());
+        }
         self.agree_on_queues().await?;
-        if self.options.shadow_doorbells && identity.oacs().doorbell_buffer() {
-            self.use_shadows().await;
+        if let (Transport::Memory(memory), true, true) = (&self.transport, self.options.shadow_doorbells, identity.oacs().doorbell_buffer())
+        {
+            self.use_shadows(memory).await;
         }
         self.await_events().await;
         self.scan().await
@@ -55,8 +66,8 @@ impl Inner {
         Ok(())
     }
 
-    async fn use_shadows(&self) {
-        let (regions, domain) = (self.env.regions.clone(), self.transport.function.domain().clone());
+    async fn use_shadows(&self, memory: &Memory) {
+        let (regions, domain) = (self.env.regions.clone(), memory.function.domain().clone());
         let Some(made) = self.env.blocking(move || ShadowPages::new(&regions, &domain)).await else { return };
         let outcome = match made {
             Ok(pages) => self.configure_shadows(pages.addresses()).await.map(|()| pages),
@@ -75,7 +86,7 @@ impl Inner {
     /// Everything that its queues had comes back: to wait, or with an error. The controller is silent.
     pub(super) async fn take_back(&self) -> bool {
         let mut all = true;
-        for id in self.queues.borrow().ids() {
+        for id in self.pairs() {
             let back = self.visit(id, |cx, pair| {
                 let back = pair.take_back(cx);
                 if back {
@@ -100,7 +111,7 @@ impl Inner {
     }
 
     async fn hold_all(&self) {
-        for id in self.queues.borrow().ids() {
+        for id in self.pairs() {
             self.visit(id, |_, pair| pair.hold_back()).await;
         }
     }
@@ -112,8 +123,8 @@ impl Inner {
         }
         self.enable().await?;
         self.introduce().await?;
-        for id in self.queues.borrow().ids() {
-            self.serve(id).await;
+        for id in self.pairs() {
+            self.serve(id).await?;
         }
         Ok(())
     }
@@ -136,7 +147,7 @@ impl Inner {
                 Err(error) => error,
             };
             let spent_ms = self.env.local.now().since(began) / 1_000_000;
-            let gone = self.transport.registers.csts().await.is_none() || self.transport.function.is_leaving();
+            let gone = self.transport.is_gone().await;
             let lost = self.options.loss_timeout_ms.is_some_and(|limit| spent_ms >= u64::from(limit));
             if gone || lost || self.options.reconnect_delay_ms == 0 {
                 tracing::error!(controller = %self.name, %error, "it could not be brought back and is given up");
@@ -145,7 +156,7 @@ impl Inner {
             tracing::warn!(controller = %self.name, %error, "it could not be brought back; trying again");
             if self.options.fast_fail_ms > 0 && spent_ms >= u64::from(self.options.fast_fail_ms) && !failed_fast {
                 failed_fast = true;
-                for id in self.queues.borrow().ids() {
+                for id in self.pairs() {
                     self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
                 }
             }
@@ -170,7 +181,7 @@ impl Inner {
         self.epoch.set(self.epoch.get() + 1);
         self.hold_all().await;
         self.quiet().await;
-        for id in self.queues.borrow().ids() {
+        for id in self.pairs() {
             self.visit(id, |cx, pair| pair.end(cx)).await;
         }
         let pair = self.admin_pair.clone();
@@ -180,5 +191,6 @@ impl Inner {
             namespace.leave();
             self.tell(Change::Left(namespace));
         }
+        self.tell(Change::Ended);
     }
 }

@@ -8,7 +8,7 @@ use doorbell_wire_nvme::{Cns, Csi, NSID_ALL, bytes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-/// What happened to a namespace.
+/// What happened to a namespace, or to all.
 #[derive(Clone)]
 pub enum Change {
     /// It is there.
@@ -17,6 +17,8 @@ pub enum Change {
     Left(Arc<Namespace>),
     /// It has another size.
     Resized(Arc<Namespace>),
+    /// The controller is lost or was let go; its namespaces have left.
+    Ended,
 }
 
 /// Who is told of changes.

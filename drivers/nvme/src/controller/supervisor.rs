@@ -1,6 +1,7 @@
 //! The one task that changes a controller: it takes events one after the other, and looks at the controller once a second.
 
 use super::Inner;
+use super::transport::Transport;
 use crate::admin::{Answer, Commands, Payload};
 use crate::error::CommandError;
 use crate::options::OnTimeout;
@@ -9,6 +10,7 @@ use crate::shared::{Event, PairId, State, Why};
 use crate::time::within;
 use doorbell_block::Status as Ended;
 use doorbell_reactor::{Receiver, Sender, oneshot};
+use doorbell_wire_nvme::register::Csts;
 use doorbell_wire_nvme::{Abort, AdminCommand, Cid, Sqe};
 use std::rc::Rc;
 use std::sync::atomic::Ordering;
@@ -83,7 +85,7 @@ impl Inner {
 
     async fn handle(self: &Rc<Self>, event: Event) -> Then {
         match event {
-            Event::Opened(id) => self.serve(id).await,
+            Event::Opened(id) => self.serve_or_end(id).await,
             Event::Closed(id) => self.retire(id, true).await,
             Event::Lost(why) => return self.reset(&Why::Lost(why)).await,
             Event::Reset(why) => return self.reset(&why).await,
@@ -110,11 +112,16 @@ impl Inner {
 
     /// Is the controller still there, and does it do what it is asked?
     async fn look(self: &Rc<Self>) -> Then {
-        if self.transport.function.is_leaving() {
+        if self.transport.is_leaving() {
             tracing::warn!(controller = %self.name, "its function is asked back or has gone");
             return Then::Stop;
         }
-        match self.transport.registers.csts().await {
+        // Over a network keep-alive tells.
+        let csts = match &self.transport {
+            Transport::Memory(memory) => memory.registers.csts().await,
+            Transport::Tcp(_) => Some(Csts::new()),
+        };
+        match csts {
             None => {
                 tracing::error!(controller = %self.name, "it has gone: its registers read as all ones");
                 return Then::Stop;
@@ -138,7 +145,7 @@ impl Inner {
     }
 
     async fn look_for_late(self: &Rc<Self>, limit_ns: u64, what: OnTimeout) -> Then {
-        for id in self.queues.borrow().ids() {
+        for id in self.pairs() {
             let late = self.visit(id, move |cx, pair| pair.overdue(cx.now(), limit_ns)).await.unwrap_or_default();
             let Some(oldest) = late.first().copied() else { continue };
             self.shared.counters.timeouts.fetch_add(late.len() as u64, Ordering::Relaxed);

@@ -69,9 +69,6 @@ pub(crate) enum Lost {
     /// The peer broke a rule of the protocol.
     #[error("the controller broke a rule: {0}")]
     Protocol(String),
-    /// The function has gone from the bus.
-    #[error("the device has gone")]
-    Gone,
 }
 
 /// Where a queue in memory has its doorbells.
@@ -82,11 +79,27 @@ pub(crate) struct Place {
     pub(crate) shadows: Option<(Shadow, Shadow)>,
 }
 
+/// How far a link is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Stage {
+    /// Not usable yet.
+    Connecting,
+    /// Usable, as a queue of this controller.
+    Ready { cntlid: u16 },
+    /// Not any more, or never; and may the same attempt succeed later?
+    Failed { why: String, may_pass: bool },
+}
+
 /// A queue of commands to a controller.
 pub(crate) trait Link {
     /// The controller knows the queue now. Means nothing to a link that connects by itself.
     fn connect(&mut self, _place: Place) -> Result<(), PciError> {
         Ok(())
+    }
+
+    /// How far it is, for links that connect by themselves.
+    fn stage(&self) -> Stage {
+        Stage::Ready { cntlid: 0 }
     }
 
     /// Is there room for one more?

@@ -98,7 +98,7 @@ impl Described {
         let info = DeviceInfo {
             blocks: raw.nsze.get(),
             physical_block_bytes: physical(&raw, block),
-            ops: ops(of),
+            ops: ops(of, format, &raw),
             fua: true,
             write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
             read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
@@ -137,15 +137,19 @@ fn physical(raw: &Namespace, block: u32) -> u32 {
     block.checked_mul(blocks).filter(|b| b.is_power_of_two()).unwrap_or(block)
 }
 
-fn ops(of: &Identity) -> OpSet {
+fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
     let oncs = of.oncs();
+    // The controller strips protection information from what it reads, but not from what it compares (NVM 1.1, 5.3.1.4).
+    let compare = oncs.compare() && format.protection == 0;
+    // A device that copies says how much: QEMU's implicit namespace offers Copy and limits it to nothing.
+    let copy = oncs.copy() && of.raw.ocfs.get() & 1 != 0 && raw.mssrl.get() > 0 && raw.mcl.get() > 0;
     let mut ops = OpSet::of(&[Op::Read, Op::Write, Op::Flush, Op::Reset]);
     for (has, op) in [
-        (oncs.compare(), Op::Compare),
-        (oncs.compare() && of.fuses().compare_write(), Op::CompareAndWrite),
+        (compare, Op::Compare),
+        (compare && of.fuses().compare_write(), Op::CompareAndWrite),
         (oncs.write_zeroes(), Op::WriteZeroes),
         (oncs.dataset_management(), Op::Unmap),
-        (oncs.copy() && of.raw.ocfs.get() & 1 != 0, Op::Copy),
+        (copy, Op::Copy),
     ] {
         if has {
             ops = ops.with(op);

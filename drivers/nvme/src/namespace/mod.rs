@@ -121,7 +121,8 @@ impl Translate for Facts {
                 blocks: io.blocks,
                 fua: io.flags.has(Flags::FUA),
                 deallocate: io.flags.has(Flags::MAY_UNMAP) && self.zeroes_deallocate,
-                protection: self.protection(io.lba),
+                // There is nothing to check (NVM 1.1, 3.3.8: PRCHK is zero).
+                protection: Protection { check_guard: false, check_reference: false, ..self.protection(io.lba) },
                 ..WriteZeroes::default()
             }),
             Op::Unmap => IoCommand::DatasetManagement(DatasetManagement { ranges: 1, deallocate: true, ..DatasetManagement::default() }),

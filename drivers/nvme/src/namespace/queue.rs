@@ -109,11 +109,7 @@ impl Queue {
                     list.write_at(0, bytes_of(&range));
                 }
                 Op::Copy => {
-                    let mut range = CopyRange::default();
-                    range.slba = U64::new(io.source);
-                    range.nlb = U16::new(io.blocks.saturating_sub(1).min(0xffff) as u16);
-                    range.reference_tag = U32::new((io.source & 0xffff_ffff) as u32);
-                    list.write_at(0, bytes_of(&range));
+                    list.write_at(0, bytes_of(&copy_range(&io)));
                 }
                 Op::Read => {}
                 _ => list.copy_from(0, &io.sg, 0, bytes),
@@ -190,6 +186,15 @@ impl Queue {
             }
         }
     }
+}
+
+#[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
+fn copy_range(io: &Io) -> CopyRange {
+    let mut range = CopyRange::default();
+    range.slba = U64::new(io.source);
+    range.nlb = U16::new(io.blocks.saturating_sub(1).min(0xffff) as u16);
+    range.reference_tag = U32::new((io.source & 0xffff_ffff) as u32);
+    range
 }
 
 fn bytes_of<T: doorbell_wire_nvme::Wire>(value: &T) -> &[u8] {

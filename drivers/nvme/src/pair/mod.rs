@@ -13,7 +13,7 @@ pub(crate) use lines::Finished;
 pub(crate) use watch::Overdue;
 
 use crate::controller::take_place;
-use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw};
+use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw, Stage};
 use crate::shared::{Event, PairId, Shared, State};
 use crate::status::may_repeat;
 use doorbell_block::{Abort, Armed, Cx, Io, OpenError, Source, Status as Ended, Ticks, Token};
@@ -226,8 +226,9 @@ impl Pair {
     #[cold]
     fn refused(&mut self, cx: &mut Cx, flight: Flight, why: Refusal) {
         let end = match why {
-            Refusal::Misaligned => Finished::Misaligned,
-            Refusal::TooLong | Refusal::Full => Finished::Failed(Ended::Invalid),
+            // Many small segments become a few large ones.
+            Refusal::Misaligned | Refusal::TooLong => Finished::Misaligned,
+            Refusal::Full => Finished::Failed(Ended::Invalid),
             Refusal::Unmapped => Finished::Failed(Ended::Internal),
         };
         self.lines.finish(cx, flight, end);
@@ -350,6 +351,15 @@ impl Pair {
         Ok(())
     }
 
+    /// Drives a link that connects by itself, and says how far it is.
+    pub(crate) fn advance(&mut self, cx: &mut Cx) -> Stage {
+        self.reap(cx, 8);
+        match &self.link {
+            Some(link) => link.stage(),
+            None => Stage::Failed { why: "the queue has no link".to_owned(), may_pass: true },
+        }
+    }
+
     /// Its link, to connect it.
     pub(crate) fn link_mut(&mut self) -> Option<&mut Box<dyn Link>> {
         self.link.as_mut()
@@ -424,7 +434,7 @@ impl Pair {
 
     #[cold]
     fn lost(&mut self, why: Lost) {
-        if !std::mem::replace(&mut self.told, true) {
+        if !std::mem::replace(&mut self.told, true) && self.life == Life::Live {
             self.hold_back();
             self.shared.tell(Event::Lost(why.to_string()));
         }
@@ -488,3 +498,6 @@ impl Drop for Pair {
         self.shared.tell(Event::Closed(self.id));
     }
 }
+
+#[cfg(test)]
+mod tests;

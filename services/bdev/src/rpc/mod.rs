@@ -131,15 +131,30 @@ pub struct BdevPart {
     local: Local,
     notifications: Notifications,
     examiners: Vec<Rc<dyn Examiner>>,
+    modules: Vec<Rc<dyn Module>>,
     options: RefCell<Options>,
+}
+
+/// A back end that has more to it than its devices.
+pub trait Module {
+    /// Calls of a saved configuration besides those that made single devices.
+    fn save(&self) -> Vec<ConfigCall>;
+    /// Lets go of what it holds, at the end of the process: what it was given is made durable first.
+    fn stop(self: Rc<Self>) -> LocalFuture<()>;
 }
 
 const MIB: u64 = 1 << 20;
 const NS_PER_US: u64 = 1000;
 
 impl BdevPart {
-    /// Of these devices. `examiners` are shown each new one.
-    pub fn new(registry: Registry, local: Local, notifications: Notifications, examiners: Vec<Rc<dyn Examiner>>) -> Rc<BdevPart> {
+    /// Of these devices. `examiners` are shown each new one; `modules` are saved before the devices, and stopped.
+    pub fn new(
+        registry: Registry,
+        local: Local,
+        notifications: Notifications,
+        examiners: Vec<Rc<dyn Examiner>>,
+        modules: Vec<Rc<dyn Module>>,
+    ) -> Rc<BdevPart> {
         let options = Options {
             bdev_io_pool_size: 65535,
             bdev_io_cache_size: 256,
@@ -150,7 +165,7 @@ impl BdevPart {
         for kind in ["bdev_register", "bdev_unregister", "bdev_resize"] {
             notifications.register(kind);
         }
-        Rc::new(BdevPart { registry, local, notifications, examiners, options: RefCell::new(options) })
+        Rc::new(BdevPart { registry, local, notifications, examiners, modules, options: RefCell::new(options) })
     }
 
     fn find(&self, name: &str) -> Result<Arc<Bdev>, RpcError> {
@@ -322,6 +337,7 @@ impl Part for BdevPart {
     fn save(&self) -> Vec<ConfigCall> {
         let mut calls = vec![ConfigCall::new("bdev_set_options", &*self.options.borrow())];
         let all = self.registry.all();
+        calls.extend(self.modules.iter().flat_map(|module| module.save()));
         calls.extend(all.iter().filter_map(|b| b.created_by().cloned()));
         calls.extend(all.iter().filter_map(|b| limits_of(b)));
         calls.extend(all.iter().filter_map(|b| timeout_of(b)));
@@ -333,6 +349,14 @@ impl Part for BdevPart {
         let local = self.local.clone();
         local.spawn(self.follow());
         Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn stop(self: Rc<Self>) -> LocalFuture<()> {
+        Box::pin(async move {
+            for module in &self.modules {
+                module.clone().stop().await;
+            }
+        })
     }
 }
 

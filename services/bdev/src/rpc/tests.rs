@@ -20,7 +20,7 @@ fn with_part<F: Future<Output = ()> + 'static>(test: impl FnOnce(Control, Regist
     run(&Config::default(), |local| async move {
         let control = Control::new(Default::default());
         let registry = Registry::new();
-        let part = BdevPart::new(registry.clone(), local.clone(), control.notifications().clone(), vec![]);
+        let part = BdevPart::new(registry.clone(), local.clone(), control.notifications().clone(), vec![], vec![]);
         control.add_part(part.clone()).unwrap();
         part.init().await.unwrap();
         let spec = NewBdev {

@@ -20,7 +20,7 @@ pub use failure::Failure;
 pub(crate) use spec::DEPTH_MAX;
 pub use spec::{HostName, TcpOffer, TcpSpec};
 
-use super::{Completed, Flight, Link, Lost};
+use super::{Completed, Flight, Link, Lost, Stage};
 use doorbell_block::{Armed, Ticks};
 use doorbell_mem::Carrier;
 use doorbell_pci::queue::Refusal;
@@ -176,11 +176,6 @@ impl TcpLink {
     /// Calls of the system so far that sent, and that received.
     pub(crate) fn calls(&self) -> (u64, u64) {
         (self.tx.calls, self.rx.calls)
-    }
-
-    /// Bytes that have come.
-    pub(crate) fn received(&self) -> u64 {
-        self.rx.bytes
     }
 
     /// Ends it, for a reason that is told from now on. The first reason stands.
@@ -357,6 +352,19 @@ impl Way {
 }
 
 impl Link for TcpLink {
+    fn stage(&self) -> Stage {
+        match self.progress() {
+            Progress::Connecting => Stage::Connecting,
+            Progress::Ready { cntlid } => Stage::Ready { cntlid },
+            Progress::Failed(failure) => Stage::Failed { why: failure.to_string(), may_pass: failure.may_pass() },
+        }
+    }
+
+    #[inline]
+    fn is_busy(&self) -> bool {
+        self.slots.len() > 0 || !matches!(self.step, Step::Ready { .. } | Step::Over)
+    }
+
     #[inline]
     fn has_room(&self) -> bool {
         self.has_room_for(1)

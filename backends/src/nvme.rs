@@ -1,0 +1,100 @@
+//! NVMe controllers as block devices: each namespace is one, called by its controller's name and its number (`Nvme0n1`).
+//!
+//! The driver is `doorbell-nvme`; here are the names, the methods and the register of what is attached. Everything runs on the control
+//! plane's reactor.
+
+mod attach;
+mod commands;
+mod describe;
+mod options;
+mod params;
+
+use crate::host::{Brings, Host};
+use attach::Drive;
+use doorbell_bdev::Module;
+use doorbell_control::{ConfigCall, LocalFuture, RpcError, When};
+use options::SetOptions;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+const MODULE: &str = "nvme";
+
+/// All controllers of the process.
+#[derive(Clone)]
+pub(crate) struct Drives(Rc<Inner>);
+
+struct Inner {
+    host: Host,
+    options: RefCell<SetOptions>,
+    drives: RefCell<Vec<Rc<Drive>>>,
+}
+
+impl Drives {
+    fn find(&self, name: &str) -> Option<Rc<Drive>> {
+        self.0.drives.borrow().iter().find(|d| d.name() == name).cloned()
+    }
+
+    fn get(&self, name: &str) -> Result<Rc<Drive>, RpcError> {
+        self.find(name).ok_or_else(|| RpcError::no_device().because(format!("there is no NVMe controller named {name}")))
+    }
+
+    /// The controller of a block device.
+    fn of_bdev(&self, bdev: &str) -> Option<Rc<Drive>> {
+        self.0.drives.borrow().iter().find(|d| d.has_bdev(bdev)).cloned()
+    }
+
+    fn all(&self) -> Vec<Rc<Drive>> {
+        self.0.drives.borrow().clone()
+    }
+}
+
+impl Module for Drives {
+    fn save(&self) -> Vec<ConfigCall> {
+        let mut calls = vec![ConfigCall::new("bdev_nvme_set_options", &*self.0.options.borrow())];
+        calls.extend(self.all().iter().map(|d| d.call()));
+        calls
+    }
+
+    fn stop(self: Rc<Self>) -> LocalFuture<()> {
+        Box::pin(async move {
+            let drives = std::mem::take(&mut *self.0.drives.borrow_mut());
+            for drive in drives {
+                drive.stop(&self.0.host).await;
+            }
+        })
+    }
+}
+
+/// The methods of this back end.
+pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
+    let inner = Inner { host: host.clone(), options: RefCell::new(SetOptions::default()), drives: RefCell::default() };
+    let drives = Drives(Rc::new(inner));
+    brings.modules.push(Rc::new(drives.clone()));
+    let methods = &mut *brings.methods;
+    macro_rules! method {
+        ($name:literal, $when:expr, $doc:literal, $run:path) => {{
+            let drives = drives.clone();
+            methods.add($name, $when, $doc, move |params| {
+                let drives = drives.clone();
+                async move { $run(&drives, params).await }
+            });
+        }};
+    }
+    method!(
+        "bdev_nvme_attach_controller",
+        When::Runtime,
+        "Attaches an NVMe controller; gives the names of its block devices.",
+        attach::attach
+    );
+    method!("bdev_nvme_detach_controller", When::Runtime, "Detaches an NVMe controller. Its block devices go.", attach::detach);
+    method!("bdev_nvme_get_controllers", When::Runtime, "Tells the NVMe controllers that are attached.", describe::controllers);
+    method!("bdev_nvme_reset_controller", When::Runtime, "Resets an NVMe controller. Requests wait meanwhile.", commands::reset);
+    method!("bdev_nvme_get_controller_health_info", When::Runtime, "Reads the health log of an NVMe controller.", commands::health);
+    method!("bdev_nvme_send_cmd", When::Runtime, "Sends an NVMe command as it is and gives its answer.", commands::send);
+    method!(
+        "bdev_nvme_set_options",
+        When::Any,
+        "Sets how controllers attached from now on are driven: timeouts, retries, keep-alive, reconnects.",
+        options::set
+    );
+}

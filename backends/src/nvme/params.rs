@@ -1,0 +1,181 @@
+//! Parameters of the methods. Names and meanings are SPDK's.
+
+use doorbell_control::{choices, params};
+
+choices! {
+    /// What happens when a name is given a second path.
+    pub(super) enum Multipath {
+        /// It is refused.
+        Disable = "disable",
+        /// The second path stands by.
+        Failover = "failover",
+        /// Both are used.
+        Both = "multipath",
+    }
+
+    /// Which of several paths are used.
+    pub(super) enum Policy {
+        /// One, the others stand by.
+        ActivePassive = "active_passive",
+        /// All.
+        ActiveActive = "active_active",
+    }
+
+    /// How a path is chosen.
+    pub(super) enum Selector {
+        /// One after the other.
+        RoundRobin = "round_robin",
+        /// The one with the fewest requests.
+        QueueDepth = "queue_depth",
+    }
+
+    /// Which queue a command goes to.
+    pub(super) enum CommandKind {
+        /// The admin queue.
+        Admin = "admin",
+        /// An I/O queue.
+        Io = "io",
+    }
+
+    /// Which way a command's data goes.
+    pub(super) enum Direction {
+        /// To the controller.
+        Out = "h2c",
+        /// To the caller.
+        In = "c2h",
+    }
+}
+
+params! {
+    /// How several paths are used.
+    pub(super) struct MultipathOptions {
+        /// Which of them.
+        pub(super) policy: Option<Policy>,
+        /// How one is chosen.
+        pub(super) selector: Option<Selector>,
+        /// Requests before the next is chosen.
+        pub(super) min_io: Option<u32>,
+    }
+
+    /// Which controller to attach, and how.
+    pub(super) struct Attach {
+        /// Name of the controller, from which those of its block devices are made.
+        pub(super) name: String,
+        /// How it is reached: PCIe, VFIOUSER or TCP.
+        pub(super) trtype: String,
+        /// Its address: a PCI function, the folder of a vfio-user socket, an IP address or host name.
+        pub(super) traddr: String,
+        /// Family of the address: IPv4 or IPv6.
+        pub(super) adrfam: Option<String>,
+        /// The port.
+        pub(super) trsvcid: Option<String>,
+        /// Priority of the socket.
+        pub(super) priority: Option<String>,
+        /// Name of the subsystem.
+        pub(super) subnqn: Option<String>,
+        /// Name of this host.
+        pub(super) hostnqn: Option<String>,
+        /// Address that connections come from.
+        pub(super) hostaddr: Option<String>,
+        /// Port that connections come from.
+        pub(super) hostsvcid: Option<String>,
+        /// Check reference tags of protection information: they always are.
+        pub(super) prchk_reftag: Option<bool>,
+        /// Check guards of protection information: they always are.
+        pub(super) prchk_guard: Option<bool>,
+        /// Header digests.
+        pub(super) hdgst: Option<bool>,
+        /// Data digests.
+        pub(super) ddgst: Option<bool>,
+        /// Microseconds that a Connect command may take.
+        pub(super) fabrics_connect_timeout_us: Option<u64>,
+        /// What happens when the name has a controller already. Anything but disable is refused then: there is one path to each controller yet.
+        pub(super) multipath: Option<Multipath>,
+        /// I/O queues at most: one for each reactor.
+        pub(super) num_io_queues: Option<u32>,
+        /// Seconds for which a lost controller is sought; -1: for ever, 0: not at all.
+        pub(super) ctrlr_loss_timeout_sec: Option<i32>,
+        /// Seconds between two attempts.
+        pub(super) reconnect_delay_sec: Option<u32>,
+        /// Seconds after which requests fail while it is sought; 0: never.
+        pub(super) fast_io_fail_timeout_sec: Option<u32>,
+        /// Name of a TLS key.
+        pub(super) psk: Option<String>,
+        /// Block devices at most.
+        pub(super) max_bdevs: Option<u32>,
+        /// Name of a key for authentication.
+        pub(super) dhchap_key: Option<String>,
+        /// Name of the controller's key for authentication.
+        pub(super) dhchap_ctrlr_key: Option<String>,
+        /// Attach namespaces of unknown command sets, for passthrough only: commands always reach them by their controller's name.
+        pub(super) allow_unrecognized_csi: Option<bool>,
+        /// How several paths are used: kept, since there is one yet.
+        pub(super) multipath_opts: Option<MultipathOptions>,
+        /// Connect without flow control of the submission queue.
+        pub(super) disable_sq_flow_control: Option<bool>,
+        /// A PCI function with nothing between it and memory may be used (uio, or VFIO without an IOMMU). Ours.
+        pub(super) allow_physical: Option<bool>,
+    }
+
+    /// Which controller to detach.
+    pub(super) struct Detach {
+        /// Its name.
+        pub(super) name: String,
+        /// How it is reached.
+        pub(super) trtype: Option<String>,
+        /// Its address.
+        pub(super) traddr: Option<String>,
+        /// Family of the address.
+        pub(super) adrfam: Option<String>,
+        /// The port.
+        pub(super) trsvcid: Option<String>,
+        /// Name of the subsystem.
+        pub(super) subnqn: Option<String>,
+        /// Address that connections come from.
+        pub(super) hostaddr: Option<String>,
+        /// Port that connections come from.
+        pub(super) hostsvcid: Option<String>,
+    }
+
+    /// A controller, or all.
+    pub(super) struct MaybeNamed {
+        /// Name of the controller; all when not given.
+        pub(super) name: Option<String>,
+    }
+
+    /// A controller.
+    pub(super) struct Named {
+        /// Name of the controller.
+        pub(super) name: String,
+    }
+
+    /// A controller among several of a name.
+    pub(super) struct Reset {
+        /// Name of the controller.
+        pub(super) name: String,
+        /// Its number within its subsystem; the only one's when not given.
+        pub(super) cntlid: Option<u16>,
+    }
+
+    /// A command.
+    pub(super) struct Send {
+        /// Name of the controller, or of one of its block devices.
+        pub(super) name: String,
+        /// The queue it goes to.
+        pub(super) cmd_type: CommandKind,
+        /// Which way its data goes.
+        pub(super) data_direction: Direction,
+        /// The 64 bytes of the command, in base64 for URLs.
+        pub(super) cmdbuf: String,
+        /// Data for the controller, in base64 for URLs.
+        pub(super) data: Option<String>,
+        /// Metadata for the controller, in base64 for URLs.
+        pub(super) metadata: Option<String>,
+        /// Bytes of data expected.
+        pub(super) data_len: Option<u32>,
+        /// Bytes of metadata expected.
+        pub(super) metadata_len: Option<u32>,
+        /// Milliseconds that it may take; 0: what the driver allows.
+        pub(super) timeout_ms: Option<u32>,
+    }
+}

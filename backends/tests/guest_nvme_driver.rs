@@ -1,0 +1,195 @@
+//! The NVMe driver over VFIO, in a guest with an emulated IOMMU: QEMU's controllers, taken from the kernel and given back.
+//!
+//! The test boots a guest that runs this same binary again, inside.
+
+#[allow(dead_code, reason = "shared with the unit tests")]
+#[path = "../src/model.rs"]
+mod model;
+
+use doorbell_block::{BlockDevice, Flags, Op, Status};
+use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, State};
+use doorbell_pci::sysfs::{Driver, Sysfs};
+use doorbell_pci::{FunctionAddress, OpenOptions, PciAddress};
+use doorbell_reactor::{AsyncQueue, Config, Local, run};
+use doorbell_sys::helper::Helpers;
+use doorbell_vm::Guest;
+use doorbell_wire_nvme::{AdminCommand, GetLogPage, LogId, NSID_ALL};
+use std::env;
+use std::fs::{self, File};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+const INSIDE: &str = "DOORBELL_TEST_INSIDE";
+const MIB: u64 = 1 << 20;
+
+/// Several namespaces of 512 and 4096 bytes, one with protection information, on a controller that takes 512 KiB at once.
+const FIRST: &str = "0000:00:04.0";
+/// One namespace, 16 KiB at once, a controller memory buffer.
+const SECOND: &str = "0000:00:05.0";
+
+fn image(folder: &Path, name: &str) -> String {
+    let path = folder.join(name);
+    File::create(&path).unwrap().set_len(16 * MIB).unwrap();
+    // QEMU says that deallocated blocks read as zeroes, also when it ignores what it is asked to discard.
+    format!("if=none,id={name},format=raw,discard=unmap,file={}", path.display())
+}
+
+/// Boots a guest that runs the test `name` of this binary again. `wide`: an IOMMU of 48 bits instead of 39.
+fn in_a_guest(name: &str, wide: bool) {
+    let folder: PathBuf = doorbell_vm::cache().join(format!("{name}-{}", std::process::id()));
+    fs::create_dir_all(&folder).unwrap();
+    let mut qemu: Vec<String> = Vec::new();
+    let mut add = |flag: &str, value: &str| qemu.extend([flag.to_owned(), value.to_owned()]);
+    for disk in ["plain", "large", "protected", "small"] {
+        add("-drive", &image(&folder, disk));
+    }
+    add("-device", "nvme,id=first,serial=first,mdts=7,max_ioqpairs=8,addr=04.0");
+    add("-device", "nvme-ns,bus=first,drive=plain,nsid=1,logical_block_size=512,physical_block_size=512");
+    add("-device", "nvme-ns,bus=first,drive=large,nsid=2,logical_block_size=4096,physical_block_size=4096");
+    add("-device", "nvme-ns,bus=first,drive=protected,nsid=5,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1");
+    add("-device", "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,drive=small,addr=05.0");
+    let exe = env::current_exe().unwrap();
+    let script = format!("modprobe nvme; {} --exact {name} --nocapture", exe.display());
+    let guest = Guest::new().iommu(true).modules(["vfio-pci", "vfio_iommu_type1"]).qemu(qemu).env(INSIDE, "1");
+    let guest = if wide { guest.qemu(["-global", "intel-iommu.aw-bits=48"].map(String::from)) } else { guest };
+    let output = guest.run(&script);
+    let _ = fs::remove_dir_all(&folder);
+    let output = output.expect("a guest");
+    assert!(output.success() && output.stdout.contains("1 passed"), "{output}");
+    eprintln!("{}", output.stdout);
+}
+
+/// Runs `test` on reactors, and sees that nothing was lost.
+fn on_reactors<R: 'static, F: Future<Output = R> + 'static>(test: impl FnOnce(Env) -> F + 'static) -> R {
+    let config = Config { reactors: 2, ..Config::default() };
+    let regions = config.regions.clone();
+    let helpers = Helpers::new(2).unwrap();
+    let (result, closed) = run(&config, move |local| test(Env { local, regions, helpers })).unwrap();
+    for one in closed {
+        assert_eq!((one.boxes_out, one.buffers_out), (0, 0), "reactor {} lost some", one.reactor.0);
+    }
+    result
+}
+
+fn take(address: &str) -> PciAddress {
+    let address: PciAddress = address.parse().unwrap();
+    Sysfs::new().bind(address, Driver::VfioPci, false).unwrap();
+    address
+}
+
+async fn attach(env: &Env, address: PciAddress, options: Options) -> Controller {
+    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &OpenOptions { allow_physical: false }).unwrap();
+    Controller::attach(env, &address.to_string(), function, options).await.unwrap()
+}
+
+/// What the model takes to be there at first.
+async fn zero(local: &Local, device: Arc<dyn BlockDevice>) {
+    let (blocks, shift) = (device.info().blocks, device.info().block_shift);
+    let queue = AsyncQueue::open(local, device, 4).await.unwrap();
+    // The largest request of the smaller controller.
+    let zeroes = local.with(|cx| cx.buffer(16 << 10).unwrap()).await;
+    zeroes.fill(0, zeroes.len(), 0);
+    let step = zeroes.len() >> shift;
+    for lba in (0..blocks).step_by(step as usize) {
+        let status = model::transfer(&queue, Op::Write, Flags::NONE, lba, step, vec![zeroes.clone()]).await;
+        assert_eq!(status, Status::Ok);
+    }
+}
+
+async fn exercise(env: &Env, namespace: Arc<Namespace>, seed: u64) {
+    let info = namespace.info();
+    println!("namespace {}: {} blocks of {}, {:?} {:?}", namespace.nsid(), info.blocks, info.block_size(), info.ops, info.limits);
+    zero(&env.local, namespace.clone()).await;
+    // What the block layer would do with the limits is done here by it: the namespace is put behind the layer's own queue.
+    let registry = doorbell_bdev::Registry::new();
+    let bdev = doorbell_bdev::NewBdev {
+        name: "disk".to_owned(),
+        aliases: vec![],
+        uuid: doorbell_control::Uuid::from_bytes([seed as u8; 16]),
+        product: "test",
+        module: "test",
+        device: namespace,
+        driver_specific: Box::new(|| serde_json::Value::Null),
+        created_by: None,
+    };
+    registry.register(bdev).unwrap();
+    let handle = registry.open("disk", doorbell_bdev::Access::Write, Box::new(|_| {})).unwrap();
+    model::exercise(&env.local, handle, 8, 40, seed).await;
+}
+
+fn everything(name: &str, wide: bool) {
+    if env::var_os(INSIDE).is_none() {
+        return in_a_guest(name, wide);
+    }
+    let (first, second) = (take(FIRST), take(SECOND));
+    on_reactors(move |env| async move {
+        let controller = attach(&env, first, Options::default()).await;
+        let identity = controller.identity().unwrap();
+        assert_eq!((identity.serial.as_str(), identity.raw.mdts), ("first", 7));
+        let found: Vec<u32> = controller.namespaces().iter().map(|n| n.nsid()).collect();
+        assert_eq!(found, [1, 2, 5]);
+        assert_eq!(controller.namespaces()[2].described().format.protection, 1);
+        for (n, namespace) in controller.namespaces().into_iter().enumerate() {
+            exercise(&env, namespace, n as u64 + 1).await;
+        }
+        let health = GetLogPage { lid: LogId::SMART, len: 512, ..GetLogPage::default() };
+        let answer = controller.admin(AdminCommand::GetLogPage(health).encode().with_nsid(NSID_ALL), Payload::In(512)).await.unwrap();
+        assert!(answer.cqe.status().is_ok() && answer.data.len() == 512);
+        controller.reset().await.unwrap();
+        assert_eq!(controller.state(), State::Live);
+        exercise(&env, controller.namespaces()[0].clone(), 9).await;
+
+        let other = attach(&env, second, Options { use_interrupts: false, ..Options::default() }).await;
+        assert_eq!(other.namespaces()[0].info().limits.transfer_blocks, 32);
+        exercise(&env, other.namespaces()[0].clone(), 11).await;
+        let written = mark(&env.local, controller.namespaces()[0].clone()).await;
+        other.detach().await;
+        controller.detach().await;
+        assert!(written);
+    });
+    // The kernel's own driver reads what was written.
+    Sysfs::new().unbind(first, false).unwrap();
+    let disk = wait_for_disk();
+    let mut bytes = vec![0; 4096];
+    use std::io::Read;
+    File::open(disk).unwrap().read_exact(&mut bytes).unwrap();
+    assert!(bytes.iter().all(|b| *b == 0x5a), "the kernel reads other bytes than were written");
+}
+
+/// Writes 4 KiB of 5Ah to the first blocks, durably.
+async fn mark(local: &Local, device: Arc<dyn BlockDevice>) -> bool {
+    let blocks = 4096u32 >> device.info().block_shift;
+    let queue = AsyncQueue::open(local, device, 1).await.unwrap();
+    let buffer = local.with(|cx| cx.buffer(4096).unwrap()).await;
+    buffer.fill(0, 4096, 0x5a);
+    let status = model::transfer(&queue, Op::Write, Flags::FUA, 0, blocks, vec![buffer]).await;
+    status == Status::Ok && queue.control(Op::Flush, 0, 0).await == Status::Ok
+}
+
+/// The kernel's name of the first namespace, once it has it back.
+fn wait_for_disk() -> PathBuf {
+    let until = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    loop {
+        for entry in fs::read_dir("/sys/class/nvme").into_iter().flatten().flatten() {
+            let serial = fs::read_to_string(entry.path().join("serial")).unwrap_or_default();
+            let name = entry.file_name().to_string_lossy().into_owned();
+            let disk = PathBuf::from(format!("/dev/{name}n1"));
+            if serial.trim() == "first" && disk.exists() {
+                return disk;
+            }
+        }
+        assert!(std::time::Instant::now() < until, "the kernel's driver did not come back");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn qemus_controllers_over_vfio_with_39_bits() {
+    everything("qemus_controllers_over_vfio_with_39_bits", false);
+}
+
+#[test]
+fn qemus_controllers_over_vfio_with_48_bits() {
+    everything("qemus_controllers_over_vfio_with_48_bits", true);
+}

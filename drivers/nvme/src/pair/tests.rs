@@ -1,0 +1,284 @@
+use super::*;
+use crate::link::Flight;
+use crate::options::Policy;
+use doorbell_block::{ConsumerId, Op};
+use doorbell_wire_nvme::{Cid, IoCommand};
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+/// A link whose device does what the test says.
+#[derive(Default)]
+struct Desk {
+    room: usize,
+    given: VecDeque<(Flight, Sqe)>,
+    answers: VecDeque<Completed>,
+    silent: bool,
+    lost: bool,
+    kicks: u32,
+}
+
+struct FakeLink(Rc<RefCell<Desk>>);
+
+impl Link for FakeLink {
+    fn has_room(&self) -> bool {
+        let desk = self.0.borrow();
+        desk.given.len() < desk.room
+    }
+
+    fn submit(&mut self, flight: Flight, sqe: &Sqe) -> Result<(), (Flight, Refusal)> {
+        self.0.borrow_mut().given.push_back((flight, *sqe));
+        Ok(())
+    }
+
+    fn submit_pair(&mut self, first: (Flight, &Sqe), second: (Flight, &Sqe)) -> Result<(), (Flight, Flight, Refusal)> {
+        let mut desk = self.0.borrow_mut();
+        if desk.given.len() + 2 > desk.room {
+            return Err((first.0, second.0, Refusal::Full));
+        }
+        desk.given.push_back((first.0, *first.1));
+        desk.given.push_back((second.0, *second.1));
+        Ok(())
+    }
+
+    fn kick(&mut self) {
+        self.0.borrow_mut().kicks += 1;
+    }
+
+    fn reap(&mut self, _: Ticks, budget: u32, done: &mut Vec<Completed>) -> Result<u32, Lost> {
+        let mut desk = self.0.borrow_mut();
+        if desk.lost {
+            return Err(Lost::Connection("the test cut it".into()));
+        }
+        let n = desk.answers.len().min(budget as usize);
+        done.extend(desk.answers.drain(..n));
+        Ok(n as u32)
+    }
+
+    fn in_flight(&self) -> usize {
+        let desk = self.0.borrow();
+        desk.given.len() + desk.answers.len()
+    }
+
+    fn each(&self, show: &mut dyn FnMut(Cid, &Flight)) {
+        self.0.borrow().given.iter().enumerate().for_each(|(n, (flight, _))| show(Cid(n as u16), flight));
+    }
+
+    fn reclaim(&mut self) -> Option<Vec<Flight>> {
+        let mut desk = self.0.borrow_mut();
+        desk.silent.then(|| desk.given.drain(..).map(|(flight, _)| flight).collect())
+    }
+
+    fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
+
+    fn arm(&mut self) -> Armed {
+        Armed::Armed
+    }
+
+    fn disarm(&mut self) {}
+}
+
+struct Reads(u32);
+
+impl Translate for Reads {
+    fn command(&self, io: &Io) -> Sqe {
+        let mut sqe = IoCommand::Flush.encode().with_nsid(self.0);
+        sqe.cdw10 = (io.lba as u32).into();
+        sqe
+    }
+}
+
+struct World {
+    cx: Cx,
+    pair: Pair,
+    desk: Rc<RefCell<Desk>>,
+    owners: Vec<OwnerId>,
+}
+
+impl World {
+    fn new(room: usize, owners: u32) -> World {
+        let mut cx = Cx::for_test(64, 4096, 4);
+        let shared = Arc::new(Shared::new("test", Policy { retries: 2, ..Policy::default() }));
+        let id = shared.pair_id(cx.reactor());
+        let mut pair = Pair::new(shared, id, cx.now()).unwrap();
+        let desk = Rc::new(RefCell::new(Desk { room, ..Desk::default() }));
+        pair.set_link(Box::new(FakeLink(desk.clone()))).unwrap();
+        let owners = (0..owners).map(|n| pair.join(cx.token(ConsumerId(n)), 8, Arc::new(Reads(n + 1)))).collect();
+        World { cx, pair, desk, owners }
+    }
+
+    fn live(mut self) -> World {
+        self.pair.go_live(&mut self.cx);
+        self
+    }
+
+    fn send(&mut self, owner: usize, lba: u64) {
+        let mut io = self.cx.take_io().unwrap();
+        (io.op, io.lba) = (Op::Read, lba);
+        self.pair.submit(&mut self.cx, io, None, self.owners[owner]);
+    }
+
+    /// Namespace and block of what the device has.
+    fn given(&self) -> Vec<(u32, u32)> {
+        self.desk.borrow().given.iter().map(|(_, sqe)| (sqe.nsid(), sqe.cdw10.get())).collect()
+    }
+
+    fn answer(&mut self, at: usize, status: Status) {
+        let (flight, _) = self.desk.borrow_mut().given.remove(at).unwrap();
+        let cqe = doorbell_wire_nvme::Cqe::new(Cid(0), status);
+        self.desk.borrow_mut().answers.push_back(Completed { flight, cqe });
+        self.pair.reap(&mut self.cx, 64);
+    }
+
+    /// What an owner gets back: blocks, and whether the device said so.
+    fn back(&mut self, owner: usize) -> Vec<(u64, Result<Status, Ended>)> {
+        let mut all = Vec::new();
+        let cx = &mut self.cx;
+        self.pair.collect(self.owners[owner], |io, end| {
+            let end = match end {
+                Finished::Done(cqe) => Ok(cqe.status()),
+                Finished::Failed(why) => Err(why),
+                Finished::Misaligned => Err(Ended::Invalid),
+            };
+            all.push((io.lba, end));
+            cx.put_io(io);
+        });
+        all
+    }
+}
+
+#[test]
+fn who_finds_no_room_waits_in_order_and_owners_take_turns() {
+    let mut w = World::new(1, 2).live();
+    for lba in 1..=3 {
+        w.send(0, lba);
+    }
+    w.send(1, 9);
+    assert_eq!(w.given(), [(1, 1)]);
+    let mut order = Vec::new();
+    for _ in 0..4 {
+        order.push(w.given()[0]);
+        w.answer(0, Status::SUCCESS);
+    }
+    assert_eq!(order, [(1, 1), (2, 9), (1, 2), (1, 3)]);
+    assert_eq!(w.back(0).iter().map(|b| b.0).collect::<Vec<_>>(), [1, 2, 3]);
+    assert_eq!(w.back(1), [(9, Ok(Status::SUCCESS))]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
+
+#[test]
+fn what_comes_before_the_link_is_held_and_goes_once_it_is_live() {
+    let mut w = World::new(8, 1);
+    w.send(0, 1);
+    w.send(0, 2);
+    assert!(w.given().is_empty());
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 1), (1, 2)]);
+    assert!(w.desk.borrow().kicks > 0, "what was let in was not kicked");
+}
+
+#[test]
+fn a_command_that_may_succeed_is_sent_again_so_many_times() {
+    let mut w = World::new(8, 1).live();
+    w.send(0, 5);
+    for _ in 0..2 {
+        w.answer(0, Status::NAMESPACE_NOT_READY);
+        assert!(w.back(0).is_empty());
+        assert_eq!(w.given(), [(1, 5)]);
+    }
+    w.answer(0, Status::NAMESPACE_NOT_READY);
+    assert_eq!(w.back(0), [(5, Ok(Status::NAMESPACE_NOT_READY))]);
+    w.send(0, 6);
+    w.answer(0, Status::NAMESPACE_NOT_READY.dnr());
+    assert_eq!(w.back(0), [(6, Ok(Status::NAMESPACE_NOT_READY.dnr()))]);
+}
+
+#[test]
+fn a_delay_that_the_controller_asks_for_is_kept() {
+    let mut w = World::new(8, 1).live();
+    w.pair.shared.set_retry_delays([3, 0, 0]);
+    w.send(0, 5);
+    w.answer(0, Status::NAMESPACE_NOT_READY.with_crd(1));
+    assert!(w.given().is_empty() && w.back(0).is_empty());
+    w.cx.begin_turn(Ticks(299_999_999));
+    w.pair.look(&mut w.cx);
+    assert!(w.given().is_empty());
+    w.cx.begin_turn(Ticks(300_000_000));
+    w.pair.look(&mut w.cx);
+    assert_eq!(w.given(), [(1, 5)]);
+}
+
+#[test]
+fn nothing_comes_back_from_a_link_before_its_device_is_silent() {
+    let mut w = World::new(2, 1).live();
+    (1..=3).for_each(|lba| w.send(0, lba));
+    w.pair.hold_back();
+    assert!(!w.pair.take_back(&mut w.cx) && w.back(0).is_empty());
+    w.desk.borrow_mut().silent = true;
+    assert!(w.pair.take_back(&mut w.cx));
+    assert!(w.back(0).is_empty(), "they wait for the controller to come back");
+    w.desk.borrow_mut().room = 8;
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 1), (1, 2), (1, 3)], "in the order in which they came");
+}
+
+#[test]
+fn a_lost_link_is_told_once_and_polled_no_more() {
+    let mut w = World::new(8, 1).live();
+    w.send(0, 1);
+    assert!(w.pair.busy());
+    w.desk.borrow_mut().lost = true;
+    w.pair.reap(&mut w.cx, 8);
+    w.pair.reap(&mut w.cx, 8);
+    assert!(!w.pair.busy());
+    w.send(0, 2);
+    assert_eq!(w.given().len(), 1, "nothing goes into a lost link");
+}
+
+#[test]
+fn those_who_wait_and_those_who_come_fail_at_once_when_told_to() {
+    let mut w = World::new(8, 1);
+    w.send(0, 1);
+    w.pair.fail_fast(&mut w.cx);
+    w.send(0, 2);
+    assert_eq!(w.back(0), [(1, Err(Ended::Aborted)), (2, Err(Ended::Aborted))]);
+    w.pair.go_live(&mut w.cx);
+    w.send(0, 3);
+    assert_eq!(w.given(), [(1, 3)]);
+    w.desk.borrow_mut().silent = true;
+    w.pair.hold_back();
+    w.pair.take_back(&mut w.cx);
+    w.pair.end(&mut w.cx);
+    w.send(0, 4);
+    assert_eq!(w.back(0), [(3, Err(Ended::Gone)), (4, Err(Ended::Gone))]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
+
+#[test]
+fn an_abort_gives_back_what_waits_and_asks_for_the_rest() {
+    let mut w = World::new(1, 1).live();
+    w.send(0, 1);
+    w.send(0, 2);
+    w.pair.abort(&mut w.cx, w.owners[0], Abort::All);
+    assert_eq!(w.back(0), [(2, Err(Ended::Aborted))]);
+    assert_eq!(w.given(), [(1, 1)]);
+}
+
+#[test]
+fn a_fused_pair_is_neither_torn_nor_sent_again_by_itself() {
+    let mut w = World::new(2, 1).live();
+    w.send(0, 1);
+    let boxes = [w.cx.take_io().unwrap(), w.cx.take_io().unwrap()];
+    let sqe = IoCommand::Flush.encode();
+    let [a, b] = boxes;
+    let back = w.pair.submit_fused(&mut w.cx, [(a, sqe), (b, sqe)], w.owners[0]);
+    let [a, b] = back.expect("there is room for one only");
+    w.answer(0, Status::SUCCESS);
+    assert!(w.pair.submit_fused(&mut w.cx, [(a, sqe), (b, sqe)], w.owners[0]).is_none());
+    w.answer(0, Status::NAMESPACE_NOT_READY);
+    assert_eq!(w.given().len(), 1);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.back(0).len(), 3);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
