@@ -171,11 +171,16 @@ impl Session {
         Ok(())
     }
 
-    /// As [`Session::poll`], after waiting until something has come.
-    pub fn wait(&mut self, ended: impl FnMut(Ended)) -> Result<(), Failure> {
+    /// As [`Session::poll`], after waiting until something has come. A controller that answers nothing for long is given up.
+    pub fn wait(&mut self, mut ended: impl FnMut(Ended)) -> Result<(), Failure> {
         self.link.kick();
-        self.sleep(None);
-        self.poll(ended)
+        let (limit, received) = (self.now().after(PATIENCE_NS), self.link.received());
+        self.sleep(Some(limit));
+        self.poll(&mut ended)?;
+        if self.now() >= limit && self.link.received() == received {
+            return Err(Failure::TimedOut { address: self.link.peer(), step: "commands were sent, and nothing comes back" });
+        }
+        Ok(())
     }
 
     /// One command with at most 8 KiB of data, which is sent or overwritten, and its answer, whatever it says.

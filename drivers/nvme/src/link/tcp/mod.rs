@@ -178,6 +178,11 @@ impl TcpLink {
         (self.tx.calls, self.rx.calls)
     }
 
+    /// Bytes that have come.
+    pub(crate) fn received(&self) -> u64 {
+        self.rx.bytes
+    }
+
     /// Ends it, for a reason that is told from now on. The first reason stands.
     #[cold]
     fn fail(&mut self, failure: Failure) {

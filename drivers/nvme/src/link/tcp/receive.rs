@@ -10,8 +10,8 @@ use doorbell_wire_nvme::{Cqe, Status};
 use doorbell_wire_nvme_tcp::{C2hData, Decoded, Fault, Frame, HEADER_ROOM, Pdu, R2t, TERM_ROOM, Violation};
 use std::io;
 
-/// Bytes of the receive buffer.
-const SCRATCH: usize = 128 << 10;
+/// Bytes of the receive buffer: 32 answers of 4 KiB and their headers fit.
+const SCRATCH: usize = 160 << 10;
 /// Taken at once while long data is on its way, so that little of it is copied.
 const NARROW: usize = 4 << 10;
 /// Bytes that a payload must lack to be received in place.
@@ -45,8 +45,9 @@ pub(super) struct Receiving {
     more: bool,
     /// Long reads in flight.
     long: u32,
-    /// Calls made.
+    /// Calls made, and bytes that came.
     pub(super) calls: u64,
+    pub(super) bytes: u64,
 }
 
 impl Receiving {
@@ -70,8 +71,8 @@ impl Receiving {
 
     /// Nothing comes any more.
     pub(super) fn forget(&mut self) {
-        let calls = self.calls;
-        *self = Receiving { calls, ..Receiving::default() };
+        let (calls, bytes) = (self.calls, self.bytes);
+        *self = Receiving { calls, bytes, ..Receiving::default() };
     }
 }
 
@@ -100,7 +101,10 @@ impl TcpLink {
             }
             round += 1;
             match self.take_in(&mut room) {
-                Ok((Recv::Bytes(_), all)) => drained = all,
+                Ok((Recv::Bytes(n), all)) => {
+                    self.rx.bytes += n as u64;
+                    drained = all;
+                }
                 Ok((Recv::WouldBlock, _)) => break,
                 Ok((Recv::Closed(how), _)) => return self.lost(how),
                 Err(error) => return self.fail(Failure::Local { address: self.peer, why: error.to_string() }),

@@ -47,7 +47,8 @@ pub struct TcpSpec {
     pub keep_alive_ms: u32,
     /// Let the controller say how far it has read its submission queue; without it, it may leave completions of reads away.
     pub flow_control: bool,
-    /// Data in a command capsule, in bytes, as IOCCSZ says (with ICDOFF 0; else 0). An admin queue takes 8 KiB whatever this says.
+    /// Data in a command capsule, in bytes, as IOCCSZ says (with ICDOFF 0; else 0). An admin queue takes 8 KiB whatever this says. Say no
+    /// less than the controller does: Linux's target (seen in 6.1) never asks for the data of a write that would have fitted.
     pub in_capsule: u32,
     /// How long it may take until the queue can be used, in nanoseconds, over all addresses.
     pub connect_timeout_ns: u64,
