@@ -2,7 +2,7 @@
 //!
 //! * between threads: [`ring`], [`wakeup`], [`helper`] (the only threads made here);
 //! * waiting and time: [`epoll`], [`clock`], [`cpu`];
-//! * bytes: [`socket`], [`mod@file`], and three engines of one shape that carry out operations on files: [`aio`], [`uring`], [`helper`];
+//! * bytes: [`socket`], [`passed`] (what another process hands over), [`mod@file`], and three engines of one shape that carry out operations on files: [`aio`], [`uring`], [`helper`];
 //! * for tests and benchmarks: [`alloc_count`].
 //!
 //! Nothing here decides anything, and nothing on the path of a request takes a lock.
@@ -22,6 +22,7 @@ pub mod file;
 pub mod helper;
 mod iovec;
 pub mod notice;
+pub mod passed;
 pub mod ring;
 pub mod socket;
 mod sync;

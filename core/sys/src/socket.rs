@@ -5,9 +5,11 @@
 //! network did to the connection is a value, [`Closed`]; an `io::Error` is this process's own trouble (no memory, a wrong descriptor).
 
 mod listener;
+mod passing;
 mod stream;
 #[cfg(all(test, not(loom)))]
 mod tests;
 
 pub use listener::{Listener, UnixListener};
+pub use passing::PASSED_MAX;
 pub use stream::{Closed, Recv, SendPart, Sent, Stream};

@@ -305,7 +305,7 @@ fn last_error() -> Errno {
     Errno::from_io_error(&io::Error::last_os_error()).unwrap_or(Errno::IO)
 }
 
-fn received(error: Errno) -> io::Result<Recv> {
+pub(super) fn received(error: Errno) -> io::Result<Recv> {
     match error {
         Errno::AGAIN => Ok(Recv::WouldBlock),
         error => lost(error).map(Recv::Closed),
@@ -313,7 +313,7 @@ fn received(error: Errno) -> io::Result<Recv> {
 }
 
 /// Tells what happened to the connection from what is wrong with this process.
-fn lost(error: Errno) -> io::Result<Closed> {
+pub(super) fn lost(error: Errno) -> io::Result<Closed> {
     match error {
         Errno::CONNRESET
         | Errno::CONNABORTED
