@@ -60,7 +60,7 @@ pub(crate) fn assemble(process: Process) -> Result<Parts, ControlError> {
     let notice = Box::new(|text: &str| tracing::info!("{text}"));
     let control = Control::new(Options { allowed, notice: Some(notice), notifications: notifications.clone() });
     let registry = reactors.registry.clone();
-    let target = Target::new();
+    let target = Target::with_regions(regions.clone());
 
     control.add_part(IobufPart::new(local.clone(), regions.clone(), pool, reactors.cpus.clone()))?;
     let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };

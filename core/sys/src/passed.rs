@@ -17,6 +17,8 @@ pub struct Mappable {
     pub len: u64,
     /// May a shared mapping be written?
     pub writable: bool,
+    /// Which file it is: its device and its number there.
+    pub file: (u64, u64),
 }
 
 /// Magic number of file systems that user programs serve: a page of theirs comes when the program likes.
@@ -37,7 +39,7 @@ pub fn mappable(fd: BorrowedFd<'_>) -> io::Result<Mappable> {
     if mode == OFlags::WRONLY {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "it cannot be read"));
     }
-    Ok(Mappable { len: u64::try_from(stat.st_size).unwrap_or(0), writable: mode == OFlags::RDWR })
+    Ok(Mappable { len: u64::try_from(stat.st_size).unwrap_or(0), writable: mode == OFlags::RDWR, file: (stat.st_dev, stat.st_ino) })
 }
 
 /// A file in memory of `len` bytes that nobody, whoever it is passed to, can make shorter or longer.

@@ -65,6 +65,18 @@ pub(crate) const fn refuse(status: Status) -> Reply {
     fail(status.dnr())
 }
 
+/// By what a controller is reached, as far as what it says of itself differs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Transport {
+    /// NVMe/TCP.
+    Tcp,
+    /// Queues in the host's memory.
+    Memory {
+        /// May the host keep its doorbells in its own memory?
+        shadow_doorbells: bool,
+    },
+}
+
 /// A controller.
 pub(crate) struct Controller {
     pub(crate) association: Arc<Association>,
@@ -74,6 +86,7 @@ pub(crate) struct Controller {
     events: Events,
     features: Features,
     genctr: u64,
+    transport: Transport,
 }
 
 /// What a change of CC asks of the engine.
@@ -85,7 +98,13 @@ pub(crate) enum Turned {
 }
 
 impl Controller {
-    pub(crate) fn new(association: Arc<Association>, subsystem: Arc<Subsystem>, snapshot: &Snapshot, keep_alive_ms: u32) -> Controller {
+    pub(crate) fn new(
+        association: Arc<Association>,
+        subsystem: Arc<Subsystem>,
+        snapshot: &Snapshot,
+        keep_alive_ms: u32,
+        transport: Transport,
+    ) -> Controller {
         association.grant(snapshot.options.max_io_queues);
         let mut features = Features::default();
         features.set_keep_alive(keep_alive_ms, snapshot.options.min_keep_alive_ms, &association);
@@ -97,6 +116,7 @@ impl Controller {
             events: Events::default(),
             features,
             genctr: snapshot.genctr,
+            transport,
         }
     }
 
@@ -179,6 +199,21 @@ impl Controller {
             return None;
         }
         self.events.next(self.features.events_wanted())
+    }
+
+    /// The host has written a doorbell that its queue does not have.
+    pub(crate) fn doorbell_invalid(&mut self) {
+        self.events.doorbell_invalid();
+    }
+
+    /// Is the controller on?
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.cc.en()
+    }
+
+    /// Asynchronous event requests end with a controller-level reset, where their queue does.
+    pub(crate) fn forget_event_requests(&mut self) {
+        self.events.forget_requests();
     }
 
     /// An asynchronous event request that was aborted: true if it was one.

@@ -3,7 +3,10 @@
 //! [`fuzz_connection`] takes any bytes. It must neither panic nor hang, lose no box, and leave another host's connection unharmed.
 
 mod host;
+mod vfio_user;
 mod world;
+
+pub use vfio_user::{fuzz_memory_queues, fuzz_vfio_user_messages};
 
 pub(crate) use host::Host;
 #[cfg(test)]

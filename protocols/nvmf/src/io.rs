@@ -1,5 +1,7 @@
 //! What an I/O command asks of a namespace's block queue: checks and translation, no state.
 
+pub(crate) mod ranges;
+
 use doorbell_block::{DeviceInfo, Flags, Op, OpSet, WriteCache};
 use doorbell_wire_nvme::range::{CopyRange, DsmRange};
 use doorbell_wire_nvme::{IoCommand, NSID_ALL, ReadWrite, Sqe, Status};

@@ -58,6 +58,49 @@ impl Default for TransportOptions {
     }
 }
 
+/// Limits and choices of the vfio-user transport. The defaults are SPDK's where it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VfioUserOptions {
+    /// What it has in common with the other transport; of that only depths, numbers of queues, the size of an I/O, the time to connect and
+    /// the time of polling count here.
+    pub common: TransportOptions,
+    /// May a client map the doorbells? Else they come as messages, or lie in the client's memory (shadow doorbells).
+    pub mappable_doorbells: bool,
+    /// Are interrupts spared while the client looks by itself?
+    pub adaptive_irq: bool,
+    /// May a client keep its doorbells in its own memory, where it cannot map ours?
+    pub shadow_doorbells: bool,
+    /// The longest time between two looks at the mapped doorbells of a controller at rest, in nanoseconds; 0: it is looked at in every turn.
+    pub idle_look_ns: u64,
+}
+
+impl Default for VfioUserOptions {
+    fn default() -> Self {
+        let common = TransportOptions {
+            max_queue_depth: 256,
+            max_io_queues: 127,
+            max_admin_depth: 32,
+            in_capsule_bytes: 0,
+            spin_ns: 1_000_000,
+            ..TransportOptions::default()
+        };
+        VfioUserOptions { common, mappable_doorbells: true, adaptive_irq: true, shadow_doorbells: true, idle_look_ns: 1_000_000 }
+    }
+}
+
+impl VfioUserOptions {
+    /// Are all within their ranges?
+    pub fn check(&self) -> Result<(), BadOption> {
+        self.common.check()?;
+        let queues = self.common.max_io_queues;
+        // One page holds the doorbells of 512 pairs, the admin queue's among them.
+        if queues > 511 {
+            return Err(BadOption { name: "max_io_qpairs_per_ctrlr", value: queues.into(), must: "1 to 511" });
+        }
+        Ok(())
+    }
+}
+
 /// An option out of its range.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name} is {value}: it must be {must}")]

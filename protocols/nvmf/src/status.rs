@@ -2,8 +2,9 @@
 //!
 //! Do Not Retry is set exactly where the same command can never succeed: a host that may retry keeps its data.
 
+use crate::{Association, Snapshot};
 use doorbell_block::Status as Block;
-use doorbell_wire_nvme::Status;
+use doorbell_wire_nvme::{Sqe, Status};
 
 /// What a host is told.
 pub(crate) const fn nvme(status: Block) -> Status {
@@ -23,6 +24,16 @@ pub(crate) const fn nvme(status: Block) -> Status {
         Block::Busy => Status::INTERRUPTED,
         Block::Internal => Status::INTERNAL_ERROR,
     }
+}
+
+/// The status of a command that failed, as its host is told it: the error log has it, and when it may be sent again is said.
+#[cold]
+pub(crate) fn answered(association: &Association, snapshot: &Snapshot, sqe: &Sqe, qid: u16, status: Status) -> Status {
+    association.errors().add(sqe, qid, status);
+    let status = status.more();
+    // What may succeed later, after the first delay (Base 2.1, 4.2.3.1: zero unless the host has enabled it).
+    let [first, ..] = snapshot.retry_delays_100ms;
+    if first != 0 && !status.is_dnr() && association.heeds_delays() { status.with_crd(1) } else { status }
 }
 
 #[cfg(test)]

@@ -135,6 +135,8 @@ pub struct Subsystem {
     pub namespaces: BTreeMap<u32, Arc<Namespace>>,
     /// Where it is reached.
     pub listeners: Vec<Listener>,
+    /// Folders where it is reached by vfio-user.
+    pub endpoints: Vec<Arc<str>>,
 }
 
 impl Subsystem {
@@ -155,6 +157,7 @@ impl Subsystem {
             cntlids: new.cntlids,
             namespaces: BTreeMap::new(),
             listeners: Vec::new(),
+            endpoints: Vec::new(),
         }
     }
 

@@ -13,8 +13,9 @@ pub(crate) use seat::{Incoming, Seat};
 pub(crate) use traffic::Traffic;
 
 use crate::listen::ListenPoint;
-use crate::{Subsystem, TransportOptions};
+use crate::{Subsystem, TransportOptions, VfioUserOptions};
 use doorbell_block::{Message, ReactorId};
+use doorbell_mem::Regions;
 use doorbell_reactor::{Gone, Local, Sender};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -28,6 +29,8 @@ pub struct Snapshot {
     pub genctr: u64,
     /// The transport's options.
     pub options: Arc<TransportOptions>,
+    /// The vfio-user transport's options, if there is one.
+    pub vfio_user: Option<Arc<VfioUserOptions>>,
     /// The subsystems, the discovery subsystem first, in the order in which they were made.
     pub subsystems: Vec<Arc<Subsystem>>,
     /// Subsystems at most, the discovery subsystem among them.
@@ -63,6 +66,7 @@ impl Snapshot {
 
 pub(crate) struct State {
     pub(crate) transport: Option<Arc<TransportOptions>>,
+    pub(crate) vfio_user: Option<Arc<VfioUserOptions>>,
     pub(crate) subsystems: Vec<Arc<Subsystem>>,
     pub(crate) max_subsystems: u32,
     pub(crate) retry_delays_100ms: [u16; 3],
@@ -82,6 +86,7 @@ struct Inner {
     registry: Registry,
     connections: AtomicU32,
     next_seat: AtomicU32,
+    regions: Regions,
 }
 
 /// An NVMe-oF target. Clones are the same target.
@@ -99,10 +104,16 @@ impl Default for Target {
 }
 
 impl Target {
-    /// One with a discovery subsystem, no transport and nobody served.
+    /// One with a discovery subsystem, no transport and nobody served. Memory of clients is its own business.
     pub fn new() -> Target {
+        Self::with_regions(Regions::new())
+    }
+
+    /// The same; memory of clients is shown to whatever devices these regions are shown to.
+    pub fn with_regions(regions: Regions) -> Target {
         let state = State {
             transport: None,
+            vfio_user: None,
             subsystems: vec![Arc::new(Subsystem::discovery(0))],
             max_subsystems: MAX_SUBSYSTEMS,
             retry_delays_100ms: [0; 3],
@@ -121,6 +132,7 @@ impl Target {
             registry: Registry::default(),
             connections: AtomicU32::new(0),
             next_seat: AtomicU32::new(0),
+            regions,
         }))
     }
 
@@ -133,6 +145,11 @@ impl Target {
     #[inline]
     pub(crate) fn is_newer(&self, version: u64) -> bool {
         self.0.version.load(Ordering::Acquire) != version
+    }
+
+    /// Where memory of clients is mapped.
+    pub(crate) fn regions(&self) -> &Regions {
+        &self.0.regions
     }
 
     pub(crate) fn registry(&self) -> &Registry {
@@ -191,7 +208,7 @@ impl Target {
 
     /// Gives a new connection to the reactor with the fewest, in turn among equals.
     pub(crate) fn assign(&self, incoming: Incoming) -> bool {
-        let seats = lock(&self.0.seats);
+        let seats: Vec<_> = lock(&self.0.seats).iter().filter(|s| s.is_group()).cloned().collect();
         if seats.is_empty() {
             return false;
         }
@@ -206,9 +223,25 @@ impl Target {
         }
     }
 
-    /// How each group stands.
+    /// How each group stands; what a reactor serves by vfio-user counts among its group's.
     pub fn stats(&self) -> Vec<GroupStats> {
-        lock(&self.0.seats).iter().map(|s| s.stats()).collect()
+        let seats = lock(&self.0.seats);
+        let mut all: Vec<GroupStats> = seats.iter().filter(|s| s.is_group()).map(|s| s.stats()).collect();
+        for more in seats.iter().filter(|s| !s.is_group()).map(|s| s.stats()) {
+            if let Some(g) = all.iter_mut().find(|g| g.reactor == more.reactor) {
+                g.admin_queues += more.admin_queues;
+                g.io_queues += more.io_queues;
+                g.admin_queues_ever += more.admin_queues_ever;
+                g.io_queues_ever += more.io_queues_ever;
+                g.completed += more.completed;
+            }
+        }
+        all
+    }
+
+    /// The reactor of the next endpoint, in turn.
+    pub(crate) fn next_endpoint(&self, reactors: u32) -> u32 {
+        self.0.next_seat.fetch_add(1, Ordering::Relaxed) % reactors.max(1)
     }
 
     /// The controllers of a subsystem.
@@ -271,6 +304,7 @@ fn snapshot(state: &State, version: u64) -> Snapshot {
         version,
         genctr: state.genctr,
         options: state.transport.clone().unwrap_or_default(),
+        vfio_user: state.vfio_user.clone(),
         subsystems: state.subsystems.clone(),
         max_subsystems: state.max_subsystems,
         retry_delays_100ms: state.retry_delays_100ms,

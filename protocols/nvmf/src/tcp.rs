@@ -8,7 +8,6 @@ mod command;
 mod connection;
 mod execute;
 mod group;
-mod namespaces;
 mod receive;
 mod request;
 mod send;

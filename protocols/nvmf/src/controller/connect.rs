@@ -1,6 +1,6 @@
 //! The Connect command: who may become a queue of what (Base 2.1, 6.3).
 
-use super::{Controller, KEEP_ALIVE_UNIT_MS};
+use super::{Controller, KEEP_ALIVE_UNIT_MS, Transport};
 use crate::subsystem::Kind;
 use crate::target::{Join, JoinError, Target, Traffic, Where};
 use crate::{Association, Snapshot, Subsystem};
@@ -59,7 +59,8 @@ pub(crate) fn connect(
         return Err(invalid(ConnectInvalid::SQSIZE));
     }
     let (cntlid, depth) = (data.cntlid.get(), command.sqsize + 1);
-    let join = Join { host_nqn, host_id: data.hostid, cntlid, qid: command.qid, depth, at, peer, local, traffic: traffic.clone() };
+    let join =
+        Join { host_nqn, host_id: data.hostid, cntlid, qid: command.qid, depth, at, peer, local, endpoint: None, traffic: traffic.clone() };
     if command.qid == 0 {
         return admin(target, snapshot, subsystem, command, join);
     }
@@ -100,6 +101,6 @@ fn admin(
     join.cntlid = CNTLID_DYNAMIC;
     let association = target.registry().begin(subsystem, &join).map_err(|_| plain(Status::CONTROLLER_BUSY))?;
     let result = ConnectResult::new().with_cntlid(association.cntlid).into_bits();
-    let controller = Controller::new(association, subsystem.clone(), snapshot, command.kato_ms);
+    let controller = Controller::new(association, subsystem.clone(), snapshot, command.kato_ms, Transport::Tcp);
     Ok((Accepted::Admin(Box::new(controller)), result))
 }

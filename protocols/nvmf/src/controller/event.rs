@@ -31,6 +31,7 @@ pub(super) struct Events {
     requests: Vec<u16>,
     namespaces: Notice,
     discovery: Notice,
+    doorbell: Notice,
     changed: BTreeSet<u32>,
 }
 
@@ -51,8 +52,21 @@ impl Events {
 
     /// What happened is forgotten; requests stay, the host sends them once.
     pub(super) fn reset(&mut self) {
-        (self.namespaces, self.discovery) = (Notice::default(), Notice::default());
+        (self.namespaces, self.discovery, self.doorbell) = (Notice::default(), Notice::default(), Notice::default());
         self.changed.clear();
+    }
+
+    pub(super) fn forget_requests(&mut self) {
+        self.requests.clear();
+    }
+
+    pub(super) fn doorbell_invalid(&mut self) {
+        self.doorbell.pending = true;
+    }
+
+    /// The error log was read: errors may be told again.
+    pub(super) fn errors_read(&mut self) {
+        self.doorbell.told = false;
     }
 
     pub(super) fn discovery_changed(&mut self) {
@@ -75,7 +89,10 @@ impl Events {
 
     pub(super) fn next(&mut self, wanted: AsyncEventConfig) -> Option<(u16, u32)> {
         let slot = *self.requests.first()?;
-        let event = if self.namespaces.take(wanted.namespace()) {
+        // Errors are always told (Base 2.1, 5.1.25.1.5).
+        let event = if self.doorbell.take(true) {
+            AsyncEvent::INVALID_DOORBELL
+        } else if self.namespaces.take(wanted.namespace()) {
             AsyncEvent::NAMESPACE_CHANGED
         } else if self.discovery.take(wanted.discovery()) {
             AsyncEvent::DISCOVERY_CHANGED

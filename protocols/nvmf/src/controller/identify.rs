@@ -1,11 +1,11 @@
 //! Identify (Base 2.1, 5.1.13): which structure, and the controller's own.
 
 use super::property::VERSION;
-use super::{ABORTS, Controller, EVENT_REQUESTS, Env, KEEP_ALIVE_UNIT_MS, Reply, ok, refuse};
+use super::{ABORTS, Controller, EVENT_REQUESTS, Env, KEEP_ALIVE_UNIT_MS, Reply, Transport, ok, refuse};
 use crate::Namespace;
 use doorbell_block::{Op, WriteCache};
 use doorbell_wire_nvme::identify::{
-    Cmic, CommandSets, ControllerList, ControllerType, Ctratt, Fuses, Lpa, NamespaceList, NvmController, Oaes, Oncs, SglSupport, Vwc,
+    Cmic, CommandSets, ControllerList, ControllerType, Ctratt, Fuses, Lpa, NamespaceList, NvmController, Oacs, Oaes, Oncs, SglSupport, Vwc,
     entry_sizes,
 };
 use doorbell_wire_nvme::{Ascii, Cns, Csi, Identify, NSID_ALL, NqnField, PAGE_LEN, Status, U16, U32, Wire, bytes, identify};
@@ -127,6 +127,9 @@ impl Controller {
         if !discovery {
             self.identify_io(&mut c);
         }
+        if let Transport::Memory { shadow_doorbells } = self.transport {
+            in_memory(&mut c, shadow_doorbells);
+        }
         c
     }
 
@@ -166,6 +169,15 @@ impl Controller {
         c.vsl = env.snapshot.options.mdts();
         c
     }
+}
+
+/// What differs where queues lie in the host's memory: nothing of fabrics, addresses of its own, no keep-alive (nothing but the host
+/// itself can be lost).
+fn in_memory(c: &mut identify::Controller, shadow_doorbells: bool) {
+    (c.ioccsz, c.iorcsz, c.msdbd, c.ofcs) = (U32::new(0), U32::new(0), 0, U16::new(0));
+    c.sgls = U32::new(SglSupport::new().with_support(1).into_bits());
+    c.kas_100ms = U16::new(0);
+    c.oacs = U16::new(Oacs::new().with_doorbell_buffer(shadow_doorbells).into_bits());
 }
 
 /// The version of what runs, as much of it as fits.

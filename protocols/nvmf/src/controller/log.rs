@@ -57,7 +57,12 @@ impl Controller {
                 }
                 discovery::log(env, &self.association.host_nqn)
             }
-            (LogId::ERROR, _) => self.error_log(),
+            (LogId::ERROR, _) => {
+                if !get.retain_event {
+                    self.events.errors_read();
+                }
+                self.error_log()
+            }
             (LogId::SMART, false) if nsid == 0 || nsid == NSID_ALL => self.smart_log(),
             // Not per namespace.
             (LogId::SMART, false) => return refuse(Status::INVALID_FIELD),

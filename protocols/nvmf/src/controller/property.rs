@@ -10,7 +10,7 @@ pub(crate) const VERSION: Version = Version::V2_0;
 const TIMEOUT_500MS: u8 = 30;
 
 impl Controller {
-    pub(super) fn property_get(&self, get: &PropertyGet, env: &Env<'_>) -> Reply {
+    pub(crate) fn property_get(&self, get: &PropertyGet, env: &Env<'_>) -> Reply {
         let value = match get.property {
             Property::CAP => self.capabilities(env).into_bits(),
             Property::VS => u64::from(VERSION.into_bits()),
@@ -37,7 +37,7 @@ impl Controller {
             .with_crms(1)
     }
 
-    pub(super) fn property_set(&mut self, set: &PropertySet) -> Reply {
+    pub(crate) fn property_set(&mut self, set: &PropertySet) -> Reply {
         let Ok(value) = u32::try_from(set.value & 0xffff_ffff) else { return refuse(Status::INVALID_FIELD) };
         if set.property != Property::CC || set.len != Some(4) {
             return refuse(Status::INVALID_FIELD);

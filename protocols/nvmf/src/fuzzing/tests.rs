@@ -66,3 +66,36 @@ fn commands_with_plausible_heads_harm_nobody() {
         fuzz_connection(&script);
     }
 }
+
+#[test]
+fn garbage_in_messages_of_vfio_user_harms_nobody() {
+    for seed in 0..seeds() {
+        let mut rng = Rng(seed ^ 0x7f10);
+        let len = (rng.next() % 400) as usize;
+        fuzz_vfio_user_messages(&rng.bytes(len));
+    }
+}
+
+#[test]
+fn garbage_in_shared_memory_harms_nobody() {
+    for seed in 0..seeds() {
+        let mut rng = Rng(seed ^ 0x50_0000);
+        let mut script = vec![(rng.next() & 1) as u8];
+        for _ in 0..rng.next() % 40 {
+            let op = (rng.next() & 0xff) as u8;
+            script.push(op);
+            let mut part = rng.bytes(64);
+            if op & 7 == 0 {
+                part[0] = [0, 1, 2, 5, 8, 9, 12, 25, 6, 10, 0x7c, 4][(rng.next() % 12) as usize];
+                part[4..8].copy_from_slice(&(1u32 - u32::from(rng.next().is_multiple_of(8))).to_le_bytes());
+                part[1] = [0, 0x40, 0, 1, 2][(rng.next() % 5) as usize];
+                part[24..32].copy_from_slice(&(0x1_0000_0000 + (rng.next() & 0x3f_fffc)).to_le_bytes());
+                part[40..48].copy_from_slice(&(rng.next() % 300).to_le_bytes());
+                part[48..52].copy_from_slice(&((rng.next() % 300) as u32).to_le_bytes());
+            }
+            let keep = (rng.next() % 64) as usize;
+            script.extend(if op & 7 == 0 { &part[..] } else { &part[..keep] });
+        }
+        fuzz_memory_queues(&script);
+    }
+}

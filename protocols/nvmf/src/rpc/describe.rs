@@ -4,7 +4,7 @@ use super::object;
 use super::params::{CreateSubsystem, CreateTransport};
 use crate::subsystem::{Kind, Listener, Namespace, Subsystem};
 use crate::target::{ControllerInfo, GroupStats, QueueInfo};
-use crate::{Snapshot, TransportOptions};
+use crate::{Snapshot, TransportOptions, VfioUserOptions};
 use doorbell_control::{ConfigCall, Uuid};
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
@@ -59,6 +59,32 @@ pub(super) fn transport(t: &TransportOptions, asked: Option<&CreateTransport>) -
     o
 }
 
+/// The vfio-user transport.
+pub(super) fn vfio_user(v: &VfioUserOptions, asked: Option<&CreateTransport>) -> Map<String, Value> {
+    let given = asked.map(object).unwrap_or_default();
+    let (t, plain) = (&v.common, VfioUserOptions::default());
+    let mut o = Map::new();
+    let mut put = |key: &str, value: Value| drop(o.insert(key.to_owned(), value));
+    put("trtype", "VFIOUSER".into());
+    put("max_queue_depth", t.max_queue_depth.into());
+    put("max_io_qpairs_per_ctrlr", t.max_io_queues.into());
+    put("in_capsule_data_size", 0.into());
+    put("max_io_size", t.max_io_bytes.into());
+    put("max_aq_depth", t.max_admin_depth.into());
+    put("abort_timeout_sec", given.get("abort_timeout_sec").cloned().unwrap_or(1.into()));
+    put("disable_mappable_bar0", (!v.mappable_doorbells).into());
+    put("disable_adaptive_irq", (!v.adaptive_irq).into());
+    put("disable_shadow_doorbells", (!v.shadow_doorbells).into());
+    // SPDK has neither, so they are told where they differ from what is so anyway.
+    if t.handshake_timeout_ns != plain.common.handshake_timeout_ns {
+        put("handshake_timeout_ms", (t.handshake_timeout_ns / 1_000_000).into());
+    }
+    if v.idle_look_ns != plain.idle_look_ns {
+        put("idle_look_us", (v.idle_look_ns / 1000).into());
+    }
+    o
+}
+
 /// The calls that set again what holds for the whole target.
 pub(super) fn limits_of(s: &Snapshot) -> Vec<ConfigCall> {
     let [crdt1, crdt2, crdt3] = s.retry_delays_100ms;
@@ -74,8 +100,18 @@ fn family(bound: SocketAddr) -> &'static str {
     if bound.is_ipv4() { "IPv4" } else { "IPv6" }
 }
 
-pub(super) fn listener(l: &Listener) -> Value {
+fn listener(l: &Listener) -> Value {
     json!({ "trtype": "TCP", "adrfam": family(l.bound), "traddr": l.traddr, "trsvcid": l.trsvcid })
+}
+
+/// A folder of vfio-user.
+fn endpoint(folder: &str) -> Value {
+    json!({ "trtype": "VFIOUSER", "traddr": folder, "trsvcid": "0" })
+}
+
+/// Wherever a subsystem is reached.
+pub(super) fn listeners(s: &Subsystem) -> impl Iterator<Item = Value> + '_ {
+    s.listeners.iter().map(listener).chain(s.endpoints.iter().map(|folder| endpoint(folder)))
 }
 
 fn namespace(n: &Namespace, twice: bool) -> Map<String, Value> {
@@ -106,7 +142,7 @@ pub(super) fn subsystem(s: &Subsystem, asked: Option<&CreateSubsystem>) -> Value
     let mut put = |key: &str, value: Value| drop(o.insert(key.to_owned(), value));
     put("nqn", s.nqn.clone().into());
     put("subtype", if s.kind == Kind::Discovery { "Discovery" } else { "NVMe" }.into());
-    put("listen_addresses", s.listeners.iter().map(listener).collect());
+    put("listen_addresses", listeners(s).collect());
     put("allow_any_host", s.allow_any_host.into());
     put("hosts", s.hosts.iter().map(|h| json!({ "nqn": h })).collect());
     if s.kind == Kind::Nvm {
@@ -166,8 +202,8 @@ pub(super) fn calls(s: &Subsystem, asked: Option<&CreateSubsystem>) -> Vec<Confi
     for n in s.namespaces.values() {
         call("nvmf_subsystem_add_ns", json!({ "nqn": s.nqn, "namespace": saved(n) }));
     }
-    for l in &s.listeners {
-        call("nvmf_subsystem_add_listener", json!({ "nqn": s.nqn, "listen_address": listener(l), "secure_channel": false }));
+    for address in listeners(s) {
+        call("nvmf_subsystem_add_listener", json!({ "nqn": s.nqn, "listen_address": address, "secure_channel": false }));
     }
     calls
 }
@@ -188,6 +224,10 @@ fn address(a: SocketAddr) -> Value {
 }
 
 pub(super) fn queue(q: &QueueInfo) -> Value {
+    let (local, peer) = match &q.endpoint {
+        Some(folder) => (endpoint(folder), endpoint(folder)),
+        None => (address(q.local), address(q.peer)),
+    };
     json!({
         "cntlid": q.cntlid,
         "qid": q.qid,
@@ -195,8 +235,8 @@ pub(super) fn queue(q: &QueueInfo) -> Value {
         "thread": group_name(q.reactor),
         "hostnqn": q.host_nqn,
         "depth": q.depth,
-        "listen_address": address(q.local),
-        "peer_address": address(q.peer),
+        "listen_address": local,
+        "peer_address": peer,
     })
 }
 
@@ -204,8 +244,7 @@ fn group_name(reactor: u32) -> String {
     format!("nvmf_tgt_poll_group_{reactor:03}")
 }
 
-pub(super) fn group(g: &GroupStats, has_tcp: bool) -> Value {
-    let transports: &[_] = if has_tcp { &[json!({ "trtype": "TCP" })] } else { &[] };
+pub(super) fn group(g: &GroupStats, transports: &[Value]) -> Value {
     json!({
         "name": group_name(g.reactor),
         "admin_qpairs": g.admin_queues_ever,

@@ -8,7 +8,7 @@ mod describe;
 mod params;
 
 use self::claimed::Claimed;
-use crate::{NewNamespace, NewSubsystem, Target, TargetError, TransportOptions};
+use crate::{NewNamespace, NewSubsystem, Target, TargetError, TransportOptions, VfioUserOptions};
 use doorbell_bdev::{Access, Event, Registry};
 use doorbell_control::{ConfigCall, LocalFuture, Methods, NoParams, Params, Part, RpcError, When};
 use doorbell_reactor::Local;
@@ -29,8 +29,9 @@ pub struct NvmfPart {
     target: Target,
     registry: Registry,
     local: Local,
-    /// What was given to `nvmf_create_transport`, for what is kept only.
+    /// What was given to `nvmf_create_transport`, for what is kept only: for TCP, and for vfio-user.
     transport: RefCell<Option<CreateTransport>>,
+    vfio_user: RefCell<Option<CreateTransport>>,
     /// The same for subsystems.
     created: RefCell<BTreeMap<String, CreateSubsystem>>,
 }
@@ -64,8 +65,44 @@ fn check_target(name: Option<&String>) -> Result<(), RpcError> {
     }
 }
 
-fn check_trtype(trtype: &str) -> Result<(), RpcError> {
-    if trtype.eq_ignore_ascii_case("tcp") { Ok(()) } else { Err(invalid(format!("the transport {trtype} is not to be had; TCP is"))) }
+/// A transport that is to be had.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Transport {
+    Tcp,
+    VfioUser,
+}
+
+fn transport_of(trtype: &str) -> Result<Transport, RpcError> {
+    match trtype.to_ascii_uppercase().as_str() {
+        "TCP" => Ok(Transport::Tcp),
+        "VFIOUSER" => Ok(Transport::VfioUser),
+        _ => Err(invalid(format!("the transport {trtype} is not to be had; TCP and VFIOUSER are"))),
+    }
+}
+
+/// What a call asks of the vfio-user transport. What is TCP's alone is refused rather than forgotten.
+fn vfio_user_options(p: &CreateTransport) -> Result<VfioUserOptions, RpcError> {
+    let of_tcp = [
+        (p.header_digest.is_some(), "header_digest"),
+        (p.data_digest.is_some(), "data_digest"),
+        (p.max_r2t_bytes.is_some(), "max_r2t_bytes"),
+        (p.send_timeout_ms.is_some(), "send_timeout_ms"),
+        (p.data_timeout_ms.is_some(), "data_timeout_ms"),
+        (p.max_connections.is_some(), "max_connections"),
+        (p.in_capsule_data_size.is_some_and(|n| n != 0), "in_capsule_data_size"),
+    ];
+    if let Some((_, name)) = of_tcp.into_iter().find(|(given, _)| *given) {
+        return Err(invalid(format!("{name} is of TCP, not of VFIOUSER")));
+    }
+    let plain = VfioUserOptions::default();
+    let common = transport_options_from(p, &plain.common)?;
+    Ok(VfioUserOptions {
+        common,
+        mappable_doorbells: !is_set(p.disable_mappable_bar0),
+        adaptive_irq: !is_set(p.disable_adaptive_irq),
+        shadow_doorbells: !is_set(p.disable_shadow_doorbells),
+        idle_look_ns: p.idle_look_us.map_or(plain.idle_look_ns, |us| u64::from(us) * 1000),
+    })
 }
 
 fn hex<const N: usize>(text: Option<&String>, what: &str) -> Result<Option<[u8; N]>, RpcError> {
@@ -83,8 +120,16 @@ fn hex<const N: usize>(text: Option<&String>, what: &str) -> Result<Option<[u8; 
     Ok(Some(bytes))
 }
 
-/// What a call asks of the transport.
+/// What a call asks of the TCP transport.
 fn transport_options(p: &CreateTransport) -> Result<TransportOptions, RpcError> {
+    if p.idle_look_us.is_some() {
+        return Err(invalid("idle_look_us is of VFIOUSER, not of TCP"));
+    }
+    transport_options_from(p, &TransportOptions::default())
+}
+
+/// The same, where these are the defaults.
+fn transport_options_from(p: &CreateTransport, plain: &TransportOptions) -> Result<TransportOptions, RpcError> {
     let ns = |ms: Option<u32>| ms.map(|ms| u64::from(ms) * 1_000_000);
     if is_set(p.dif_insert_or_strip) {
         return Err(refuse("dif_insert_or_strip"));
@@ -95,7 +140,6 @@ fn transport_options(p: &CreateTransport) -> Result<TransportOptions, RpcError> 
     if p.kas.is_some_and(|k| k != 100) {
         return Err(invalid("kas is 100 here"));
     }
-    let plain = TransportOptions::default();
     let admin = p.max_aq_depth.unwrap_or(plain.max_admin_depth.into());
     Ok(TransportOptions {
         max_queue_depth: p.max_queue_depth.unwrap_or(plain.max_queue_depth),
@@ -112,14 +156,21 @@ fn transport_options(p: &CreateTransport) -> Result<TransportOptions, RpcError> 
         handshake_timeout_ns: ns(p.handshake_timeout_ms).unwrap_or(plain.handshake_timeout_ns),
         send_timeout_ns: ns(p.send_timeout_ms).unwrap_or(plain.send_timeout_ns),
         data_timeout_ns: ns(p.data_timeout_ms).unwrap_or(plain.data_timeout_ns),
-        ..plain
+        ..plain.clone()
     })
 }
 
 impl NvmfPart {
     /// Of this target, whose namespaces come from this registry.
     pub fn new(target: Target, registry: Registry, local: Local) -> Rc<NvmfPart> {
-        Rc::new(NvmfPart { target, registry, local, transport: RefCell::default(), created: RefCell::default() })
+        Rc::new(NvmfPart {
+            target,
+            registry,
+            local,
+            transport: RefCell::default(),
+            vfio_user: RefCell::default(),
+            created: RefCell::default(),
+        })
     }
 
     async fn get_targets(self: Rc<Self>, _: NoParams) -> Result<Vec<&'static str>, RpcError> {
@@ -137,8 +188,12 @@ impl NvmfPart {
 
     async fn create_transport(self: Rc<Self>, p: CreateTransport) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        check_trtype(&p.trtype)?;
-        let options = transport_options(&p)?;
+        let transport = transport_of(&p.trtype)?;
+        let vfio_user = if transport == Transport::VfioUser { Some(vfio_user_options(&p)?) } else { None };
+        let options = match &vfio_user {
+            Some(v) => v.common.clone(),
+            None => transport_options(&p)?,
+        };
         let longest = self.local.with(|cx| cx.pool().longest()).await;
         if u64::from(options.max_io_bytes) > longest {
             let io = options.max_io_bytes;
@@ -147,27 +202,36 @@ impl NvmfPart {
             );
             return Err(invalid(why));
         }
-        self.target.create_transport(options).map_err(|e| match e {
-            TargetError::TransportExists => RpcError::internal(format!("Transport type '{}' already exists", p.trtype)),
+        let is_tcp = vfio_user.is_none();
+        let created = match vfio_user {
+            Some(options) => self.target.create_vfio_user(options),
+            None => self.target.create_transport(options),
+        };
+        created.map_err(|e| match e {
+            TargetError::TransportExists | TargetError::VfioUserExists => {
+                RpcError::internal(format!("Transport type '{}' already exists", p.trtype))
+            }
             e => invalid(e),
         })?;
-        *self.transport.borrow_mut() = Some(p);
+        *(if is_tcp { &self.transport } else { &self.vfio_user }).borrow_mut() = Some(p);
         Ok(true)
     }
 
     async fn get_transports(self: Rc<Self>, p: GetTransports) -> Result<Vec<Value>, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        if let Some(t) = &p.trtype
-            && (self.target.transport().is_none() || !t.eq_ignore_ascii_case("tcp"))
-        {
-            return Err(RpcError::no_device());
-        }
-        Ok(self.transport_params().map(|m| vec![Value::Object(m)]).unwrap_or_default())
+        let wanted = |m: &Map<String, Value>| {
+            let trtype = m.get("trtype").and_then(Value::as_str).unwrap_or_default();
+            p.trtype.as_ref().is_none_or(|t| t.eq_ignore_ascii_case(trtype))
+        };
+        let list: Vec<_> = self.transports().into_iter().filter(wanted).map(Value::Object).collect();
+        if list.is_empty() && p.trtype.is_some() { Err(RpcError::no_device()) } else { Ok(list) }
     }
 
-    fn transport_params(&self) -> Option<Map<String, Value>> {
-        let options = self.target.transport()?;
-        Some(describe::transport(&options, self.transport.borrow().as_ref()))
+    /// Every transport, as the call that makes it again.
+    fn transports(&self) -> Vec<Map<String, Value>> {
+        let tcp = self.target.transport().map(|o| describe::transport(&o, self.transport.borrow().as_ref()));
+        let vfio_user = self.target.vfio_user().map(|o| describe::vfio_user(&o, self.vfio_user.borrow().as_ref()));
+        tcp.into_iter().chain(vfio_user).collect()
     }
 
     async fn create_subsystem(self: Rc<Self>, p: CreateSubsystem) -> Result<bool, RpcError> {
@@ -266,7 +330,7 @@ impl NvmfPart {
 
     async fn add_listener(self: Rc<Self>, p: AddListener) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        check_trtype(&p.listen_address.trtype)?;
+        let transport = transport_of(&p.listen_address.trtype)?;
         if is_set(p.secure_channel) {
             return Err(refuse("TLS (secure_channel)"));
         }
@@ -276,6 +340,10 @@ impl NvmfPart {
         if p.sock_impl.as_deref().is_some_and(|s| s != "posix") {
             return Err(invalid("sock_impl is posix here"));
         }
+        if transport == Transport::VfioUser {
+            let serving = self.target.add_endpoint(&self.local, &p.nqn, &p.listen_address.traddr).await;
+            return serving.map(|()| true).map_err(refused);
+        }
         let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
         let listening = self.target.add_listener(&self.local, &p.nqn, &p.listen_address.traddr, port).await;
         listening.map(|_| true).map_err(refused)
@@ -283,7 +351,9 @@ impl NvmfPart {
 
     async fn remove_listener(self: Rc<Self>, p: RemoveListener) -> Result<bool, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        check_trtype(&p.listen_address.trtype)?;
+        if transport_of(&p.listen_address.trtype)? == Transport::VfioUser {
+            return self.target.remove_endpoint(&p.nqn, &p.listen_address.traddr).map(|()| true).map_err(refused);
+        }
         let port = p.listen_address.trsvcid.as_deref().unwrap_or("4420");
         self.target.remove_listener(&p.nqn, &p.listen_address.traddr, port).map(|()| true).map_err(refused)
     }
@@ -324,13 +394,13 @@ impl NvmfPart {
 
     async fn get_listeners(self: Rc<Self>, p: OfSubsystem) -> Result<Vec<Value>, RpcError> {
         let s = self.known(&p)?;
-        Ok(s.listeners.iter().map(|l| json!({ "address": describe::listener(l) })).collect())
+        Ok(describe::listeners(&s).map(|address| json!({ "address": address })).collect())
     }
 
     async fn get_stats(self: Rc<Self>, p: OfTarget) -> Result<Value, RpcError> {
         check_target(p.tgt_name.as_ref())?;
-        let has_tcp = self.target.transport().is_some();
-        let groups: Vec<_> = self.target.stats().iter().map(|g| describe::group(g, has_tcp)).collect();
+        let transports: Vec<_> = self.transports().iter().filter_map(|m| m.get("trtype").map(|t| json!({ "trtype": t }))).collect();
+        let groups: Vec<_> = self.target.stats().iter().map(|g| describe::group(g, &transports)).collect();
         Ok(json!({ "tick_rate": 1_000_000_000u64, "poll_groups": groups }))
     }
 }
@@ -380,9 +450,7 @@ impl Part for NvmfPart {
 
     fn save(&self) -> Vec<ConfigCall> {
         let mut calls = describe::limits_of(&self.target.snapshot());
-        if let Some(params) = self.transport_params() {
-            calls.push(ConfigCall::with("nvmf_create_transport", params));
-        }
+        calls.extend(self.transports().into_iter().map(|params| ConfigCall::with("nvmf_create_transport", params)));
         let created = self.created.borrow();
         for s in &self.target.snapshot().subsystems {
             calls.extend(describe::calls(s, created.get(&s.nqn)));

@@ -37,7 +37,7 @@ choices! {
 params! {
     /// Of `nvmf_create_transport`.
     pub(super) struct CreateTransport {
-        /// `TCP`.
+        /// `TCP` or `VFIOUSER`.
         pub(super) trtype: String,
         /// The target; there is one.
         pub(super) tgt_name: Option<String>,
@@ -83,11 +83,11 @@ params! {
         pub(super) no_wr_batching: Option<bool>,
         /// Kept; control messages need no pool here.
         pub(super) control_msg_num: Option<u16>,
-        /// Of vfio-user.
+        /// Of vfio-user: doorbells are not mapped, they come as messages or lie in the client's memory. SPDK's client needs them mapped.
         pub(super) disable_mappable_bar0: Option<bool>,
-        /// Of vfio-user.
+        /// Of vfio-user: interrupts are sent though the client looks by itself.
         pub(super) disable_adaptive_irq: Option<bool>,
-        /// Of vfio-user.
+        /// Of vfio-user: doorbells are not kept in the client's memory.
         pub(super) disable_shadow_doorbells: Option<bool>,
         /// Kept; connections are taken as they come.
         pub(super) acceptor_poll_rate: Option<u32>,
@@ -119,6 +119,9 @@ params! {
         pub(super) send_timeout_ms: Option<u32>,
         /// How long a host may keep back the data of a write that it was asked for, in milliseconds. Beyond SPDK.
         pub(super) data_timeout_ms: Option<u32>,
+        /// Of vfio-user: the longest time between two looks at the mapped doorbells of a controller at rest, in microseconds; 0 looks in every
+        /// turn. 1000 unless given. Beyond SPDK.
+        pub(super) idle_look_us: Option<u32>,
     }
 
     /// Of `nvmf_set_max_subsystems`.
@@ -201,13 +204,13 @@ params! {
 
     /// Where something listens.
     pub(super) struct ListenAddress {
-        /// `TCP`.
+        /// `TCP` or `VFIOUSER`.
         pub(super) trtype: String,
         /// `IPv4` or `IPv6`; the address tells.
         pub(super) adrfam: Option<String>,
-        /// The address, or a name.
+        /// The address, or a name; of vfio-user the folder that the socket is made in.
         pub(super) traddr: String,
-        /// The port.
+        /// The port; not of vfio-user.
         pub(super) trsvcid: Option<String>,
     }
 

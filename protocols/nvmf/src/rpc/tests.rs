@@ -35,3 +35,22 @@ fn every_limit_of_the_transport_survives_saving() {
     let plain = describe::transport(&TransportOptions::default(), None);
     assert!(!plain.contains_key("max_connections") && !plain.contains_key("send_timeout_ms"));
 }
+
+#[test]
+fn every_choice_of_vfio_user_survives_saving() {
+    let asked = json!({
+        "trtype": "VFIOUSER", "max_queue_depth": 64, "max_io_qpairs_per_ctrlr": 9, "max_io_size": 65536, "max_aq_depth": 64,
+        "disable_mappable_bar0": true, "disable_adaptive_irq": true, "disable_shadow_doorbells": true, "idle_look_us": 0,
+        "handshake_timeout_ms": 1500, "in_capsule_data_size": 0,
+    });
+    let first = vfio_user_options(&parsed(asked.clone())).unwrap();
+    assert!(!first.mappable_doorbells && !first.adaptive_irq && !first.shadow_doorbells && first.idle_look_ns == 0);
+    let saved = describe::vfio_user(&first, Some(&parsed(asked)));
+    assert_eq!(vfio_user_options(&parsed(Value::Object(saved))).unwrap(), first);
+    let plain = vfio_user_options(&parsed(json!({ "trtype": "VFIOUSER" }))).unwrap();
+    assert_eq!(plain, VfioUserOptions::default());
+    assert!(plain.check().is_ok());
+    // What is the other transport's is not swallowed.
+    assert!(vfio_user_options(&parsed(json!({ "trtype": "VFIOUSER", "header_digest": true }))).is_err());
+    assert!(transport_options(&parsed(json!({ "trtype": "TCP", "idle_look_us": 5 }))).is_err());
+}

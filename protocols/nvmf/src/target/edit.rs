@@ -2,7 +2,7 @@
 
 use super::{State, Target};
 use crate::subsystem::{Kind, check};
-use crate::{BadOption, Listener, Namespace, NewNamespace, NewSubsystem, Subsystem, TransportOptions};
+use crate::{BadOption, Listener, Namespace, NewNamespace, NewSubsystem, Subsystem, TransportOptions, VfioUserOptions};
 use doorbell_wire_nvme::{Nqn, NqnField};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -16,6 +16,12 @@ pub enum TargetError {
     /// There is none.
     #[error("there is no TCP transport: create it first")]
     NoTransport,
+    /// There is a vfio-user transport.
+    #[error("the vfio-user transport exists already")]
+    VfioUserExists,
+    /// There is none.
+    #[error("there is no vfio-user transport: create it first")]
+    NoVfioUser,
     /// An option out of range.
     #[error(transparent)]
     Option(#[from] BadOption),
@@ -99,6 +105,46 @@ impl Target {
         Ok(())
     }
 
+    /// Makes the vfio-user transport.
+    pub fn create_vfio_user(&self, options: VfioUserOptions) -> Result<(), TargetError> {
+        options.check()?;
+        let mut state = self.state();
+        if state.vfio_user.is_some() {
+            return Err(TargetError::VfioUserExists);
+        }
+        state.vfio_user = Some(Arc::new(options));
+        self.publish(&state);
+        Ok(())
+    }
+
+    /// The vfio-user transport's options, if there is one.
+    pub fn vfio_user(&self) -> Option<Arc<VfioUserOptions>> {
+        self.state().vfio_user.clone()
+    }
+
+    /// Notes that a subsystem is served in a folder, in which nobody else is; says the subsystem's id.
+    pub(crate) fn note_endpoint(&self, nqn: &str, folder: &Arc<str>) -> Result<u64, TargetError> {
+        let taken = self.state().subsystems.iter().any(|s| s.endpoints.contains(folder));
+        if taken {
+            return Err(TargetError::ListenerExists(folder.to_string()));
+        }
+        self.edit(nqn, true, |s, _| {
+            if s.kind == Kind::Discovery {
+                return Err(TargetError::Discovery(s.nqn.clone()));
+            }
+            s.endpoints.push(folder.clone());
+            Ok(s.id)
+        })
+    }
+
+    pub(crate) fn forget_endpoint(&self, nqn: &str, folder: &str) -> Result<(), TargetError> {
+        self.edit(nqn, true, |s, _| {
+            let at = s.endpoints.iter().position(|e| **e == *folder).ok_or_else(|| TargetError::NoListener(folder.to_string()))?;
+            s.endpoints.remove(at);
+            Ok(())
+        })
+    }
+
     /// The TCP transport's options, if there is one.
     pub fn transport(&self) -> Option<Arc<TransportOptions>> {
         self.state().transport.clone()
@@ -149,6 +195,7 @@ impl Target {
             return Err(TargetError::Discovery(nqn.to_string()));
         }
         let gone = state.subsystems.remove(at);
+        gone.endpoints.iter().for_each(|folder| crate::vfio_user::unlink(folder));
         for l in &gone.listeners {
             self.release(&mut state, l.bound);
         }
@@ -312,7 +359,9 @@ impl Target {
     }
 
     pub(crate) fn stop_listening(&self) {
-        self.state().listening.clear();
+        let mut state = self.state();
+        state.listening.clear();
+        state.subsystems.iter().flat_map(|s| &s.endpoints).for_each(|folder| crate::vfio_user::unlink(folder));
     }
 }
 

@@ -25,6 +25,7 @@ struct Queue {
     depth: u16,
     peer: SocketAddr,
     local: SocketAddr,
+    endpoint: Option<Arc<str>>,
     traffic: Arc<Traffic>,
 }
 
@@ -127,6 +128,11 @@ impl Association {
         self.keep_alive_ms.store(ms, Ordering::Relaxed);
     }
 
+    /// The folder of the vfio-user socket by which its host came, if it did.
+    pub(crate) fn endpoint(&self) -> Option<Arc<str>> {
+        lock(&self.queues).iter().find_map(|q| q.endpoint.clone())
+    }
+
     /// Where queue `qid` is.
     pub(crate) fn queue(&self, qid: u16) -> Option<Where> {
         lock(&self.queues).iter().find(|q| q.qid == qid).map(|q| q.at)
@@ -184,6 +190,8 @@ pub struct QueueInfo {
     pub peer: SocketAddr,
     /// This end.
     pub local: SocketAddr,
+    /// The folder of its socket, if it came by vfio-user and so has no addresses.
+    pub endpoint: Option<Arc<str>>,
 }
 
 /// A connection that wants to be a queue.
@@ -197,13 +205,14 @@ pub(crate) struct Join<'a> {
     pub(crate) at: Where,
     pub(crate) peer: SocketAddr,
     pub(crate) local: SocketAddr,
+    pub(crate) endpoint: Option<Arc<str>>,
     pub(crate) traffic: Arc<Traffic>,
 }
 
 impl Join<'_> {
     fn queue(&self) -> Queue {
         let Join { qid, at, depth, peer, local, .. } = *self;
-        Queue { qid, at, depth, peer, local, traffic: self.traffic.clone() }
+        Queue { qid, at, depth, peer, local, endpoint: self.endpoint.clone(), traffic: self.traffic.clone() }
     }
 }
 
@@ -340,6 +349,7 @@ impl Registry {
                 reactor: q.at.reactor.0,
                 peer: q.peer,
                 local: q.local,
+                endpoint: q.endpoint.clone(),
             }));
         }
         all

@@ -64,6 +64,8 @@ pub(crate) struct Seat {
     port: Option<Port>,
     incoming: Mutex<Vec<Incoming>>,
     connections: AtomicU32,
+    /// It has connections of NVMe/TCP; else it is one endpoint of vfio-user.
+    is_group: bool,
     /// Somebody tries to wake it again and again.
     retrying: AtomicBool,
     closed: AtomicBool,
@@ -81,10 +83,20 @@ impl Seat {
             port,
             incoming: Mutex::default(),
             connections: AtomicU32::new(0),
+            is_group: true,
             retrying: AtomicBool::new(false),
             closed: AtomicBool::new(false),
             counters: Counters::default(),
         }
+    }
+
+    /// The same, of an endpoint of vfio-user: no connection is given to it.
+    pub(crate) fn of_endpoint(self) -> Seat {
+        Seat { is_group: false, ..self }
+    }
+
+    pub(crate) fn is_group(&self) -> bool {
+        self.is_group
     }
 
     /// Makes its group look. When its inbox is full a thread of its own tries again until there is room: what the group is to see must not

@@ -1,11 +1,11 @@
 //! From a command capsule to a request that waits for its data or is ready to run.
 
 use super::connection::{Connection, Queue, Shared};
-use super::namespaces::{Found, QueueId};
 use super::receive::Taken;
 use super::request::Step;
 use super::share::{Charge, may_take};
 use crate::io::{self, Plan, Shape, Way};
+use crate::namespaces::{Found, QueueId};
 use doorbell_block::{Cx, Io, Op};
 use doorbell_wire_nvme::{FabricsCommand, FabricsType, Fuse, Psdt, Sgl, Sqe, Status};
 use doorbell_wire_nvme_tcp::{Fault, H2cTransfer, HEADER_ROOM, R2t};

@@ -1,12 +1,12 @@
 //! One connection: its life, and what a run of it does.
 
-use super::namespaces::Namespaces;
 use super::receive::Receiving;
 use super::request::{Requests, Step};
 use super::send::Sending;
 use super::shutdown::Shutdown;
 use super::wire::Wire;
 use crate::controller::Controller;
+use crate::namespaces::Namespaces;
 use crate::target::{Ending, Seat, Target, Traffic, Where, wake};
 use crate::{Association, Snapshot, Subsystem};
 use doorbell_block::{ConsumerId, Cx, Done, Events, Ticks, Token};

@@ -3,10 +3,9 @@
 use super::connection::{Connection, Life, Queue, Shared};
 use super::request::Step;
 use super::share::Charge;
-use crate::io::{self, Piece, Shape, Way};
-use crate::status::nvme;
+use crate::io::{Shape, Way, ranges};
+use crate::status::{answered, nvme};
 use doorbell_block::{Address, Cx, Io, Layer, Message, Op, Status as Ended};
-use doorbell_wire_nvme::range::{CopyRange, DsmRange};
 use doorbell_wire_nvme::{Cqe, Fuse, Status};
 use doorbell_wire_nvme_tcp::{C2hData, HEADER_ROOM};
 
@@ -169,13 +168,7 @@ impl Connection {
         if !status.is_ok()
             && let Some(association) = self.association()
         {
-            association.errors().add(&sqe, qid, status);
-            status = status.more();
-            // What may succeed later, after the first delay (Base 2.1, 4.2.3.1: zero unless the host has enabled it).
-            let [first, ..] = shared.snapshot.retry_delays_100ms;
-            if first != 0 && !status.is_dnr() && association.heeds_delays() {
-                status = status.with_crd(1);
-            }
+            status = answered(association, &shared.snapshot, &sqe, qid, status);
         }
         let cqe = self.cqe(sqe.cid(), status).with_result(result);
         self.send_cqe(&cqe);
@@ -197,9 +190,9 @@ impl Connection {
             _ => return,
         };
         let Some(r) = self.requests.get(slot) else { return };
-        match shared.namespaces.next_to_flush(attached, r.next) {
+        match shared.namespaces.next_to_flush(attached, r.progress.next) {
             Some((nsid, queue)) => {
-                (r.next, r.queue) = (nsid, queue);
+                (r.progress.next, r.queue) = (nsid, queue);
                 let Some(mut io) = r.io.take() else { return };
                 (io.op, io.flags, io.lba, io.blocks) = (Op::Flush, r.plan.flags, 0, 0);
                 self.submit(cx, shared, slot, io);
@@ -214,25 +207,11 @@ impl Connection {
         if let Some(io) = &mut r.io {
             std::mem::swap(&mut io.sg, &mut r.ranges);
         }
-        let (queue, lba) = (r.queue, r.plan.lba);
+        let queue = r.queue;
         let Some(facts) = shared.namespaces.facts(queue).copied() else {
             return self.fail(cx, shared, slot, Status::INVALID_NAMESPACE.dnr());
         };
-        // All are checked before the first is carried out.
-        let mut room = [0u8; 256 * 32];
-        let checked = match r.plan.shape {
-            Shape::Copies { ranges } => {
-                let list = room.get_mut(..usize::from(ranges) * 32).unwrap_or_default();
-                r.ranges.read_at(0, list);
-                io::check_copy(lba, CopyRange::slice(list), &facts)
-            }
-            Shape::Unmaps { ranges } => {
-                let list = room.get_mut(..usize::from(ranges) * 16).unwrap_or_default();
-                r.ranges.read_at(0, list);
-                DsmRange::slice(list).iter().try_for_each(|range| io::unmap_piece(range, &facts).map(drop))
-            }
-            _ => Ok(()),
-        };
+        let checked = ranges::check(&r.plan, &r.ranges, &facts);
         match checked {
             Ok(()) => self.next_range(cx, shared, slot),
             Err(status) => self.fail(cx, shared, slot, status.dnr()),
@@ -240,36 +219,17 @@ impl Connection {
     }
 
     fn next_range(&mut self, cx: &mut Cx, shared: &mut Shared, slot: u16) {
-        loop {
-            let Some(r) = self.requests.get(slot) else { return };
-            let Some(facts) = shared.namespaces.facts(r.queue).copied() else {
-                return self.fail(cx, shared, slot, Status::INVALID_NAMESPACE.dnr());
-            };
-            let piece = match r.plan.shape {
-                Shape::Unmaps { ranges } if r.next < u32::from(ranges) => {
-                    let mut raw = [0; 16];
-                    r.ranges.read_at(r.next * 16, &mut raw);
-                    DsmRange::slice(&raw).first().map(|range| io::unmap_piece(range, &facts))
-                }
-                Shape::Copies { ranges } if r.next < u32::from(ranges) => {
-                    let mut raw = [0; 32];
-                    r.ranges.read_at(r.next * 32, &mut raw);
-                    let to = r.plan.lba + r.copied;
-                    CopyRange::slice(&raw).first().map(|c| Ok(Some(Piece { lba: to, source: c.slba.get(), blocks: c.blocks() })))
-                }
-                _ => None,
-            };
-            let Some(piece) = piece else { return self.finish_with(cx, shared, slot, Status::SUCCESS) };
-            r.next += 1;
-            match piece {
-                Err(status) => return self.fail(cx, shared, slot, status.dnr()),
-                Ok(None) => {}
-                Ok(Some(piece)) => {
-                    r.copied += u64::from(piece.blocks);
-                    let Some(mut io) = r.io.take() else { return };
-                    (io.op, io.flags, io.lba, io.blocks, io.source) = (r.plan.op, r.plan.flags, piece.lba, piece.blocks, piece.source);
-                    return self.submit(cx, shared, slot, io);
-                }
+        let Some(r) = self.requests.get(slot) else { return };
+        let Some(facts) = shared.namespaces.facts(r.queue).copied() else {
+            return self.fail(cx, shared, slot, Status::INVALID_NAMESPACE.dnr());
+        };
+        match ranges::next(&r.plan, &r.ranges, &mut r.progress, &facts) {
+            None => self.finish_with(cx, shared, slot, Status::SUCCESS),
+            Some(Err(status)) => self.fail(cx, shared, slot, status.dnr()),
+            Some(Ok(piece)) => {
+                let Some(mut io) = r.io.take() else { return };
+                (io.op, io.flags, io.lba, io.blocks, io.source) = (r.plan.op, r.plan.flags, piece.lba, piece.blocks, piece.source);
+                self.submit(cx, shared, slot, io);
             }
         }
     }

@@ -4,9 +4,9 @@
 //! costs what its token has to do, whatever else is open.
 
 use super::connection::{Connection, Count, Shared};
-use super::namespaces::Namespaces;
 use super::receive::SCRATCH;
 use super::wire::Wire;
+use crate::namespaces::Namespaces;
 use crate::target::{Ending, Incoming, Seat, Target};
 use doorbell_block::{Consumer, ConsumerId, Cx, Port, Ticks, Token};
 use std::collections::HashMap;

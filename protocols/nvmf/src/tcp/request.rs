@@ -1,8 +1,9 @@
 //! The commands of a connection: a table by slot. A slot is the transfer tag of its command, so that data finds it without a search.
 
-use super::namespaces::QueueId;
 use super::share::{Charge, Held};
 use crate::io::Plan;
+use crate::io::ranges::Progress;
+use crate::namespaces::QueueId;
 use crate::target::Where;
 use doorbell_block::{Io, IoId, Ticks};
 use doorbell_mem::SgList;
@@ -42,10 +43,8 @@ pub(super) struct Request {
     pub(super) id: Option<IoId>,
     /// The data of a command with ranges, while its box goes back and forth.
     pub(super) ranges: SgList,
-    /// Ranges done, or the namespace flushed last.
-    pub(super) next: u32,
-    /// Blocks copied.
-    pub(super) copied: u64,
+    /// How far it is with its ranges, or with the namespaces that it flushes.
+    pub(super) progress: Progress,
     /// Its namespace's queue.
     pub(super) queue: QueueId,
     pub(super) transfer: Option<H2cTransfer>,
@@ -71,8 +70,7 @@ impl Request {
             io: None,
             id: None,
             ranges: SgList::default(),
-            next: 0,
-            copied: 0,
+            progress: Progress::default(),
             queue: QueueId::default(),
             transfer: None,
             since: Ticks(0),
@@ -119,7 +117,7 @@ impl Requests {
         r.step = Step::Held;
         r.plan = Plan::NOTHING;
         (r.partner, r.doomed, r.aborter, r.transfer, r.id) = (None, None, None, None, None);
-        (r.len, r.next, r.copied) = (0, 0, 0);
+        (r.len, r.progress) = (0, Progress::default());
         Some(slot)
     }
 

@@ -5,6 +5,7 @@
 
 use super::connection::{Connection, Queue, Shared};
 use crate::io::Shape;
+use crate::io::ranges::Progress;
 use doorbell_block::Cx;
 use doorbell_wire_nvme::Status;
 
@@ -31,7 +32,7 @@ impl Connection {
         let (Some(attached), Some(r)) = (attached, self.requests.get(slot)) else {
             return self.finish_with(cx, shared, slot, Status::SUCCESS);
         };
-        (r.plan.shape, r.next) = (Shape::FlushAll, 0);
+        (r.plan.shape, r.progress) = (Shape::FlushAll, Progress::default());
         self.shutdown = Some(Shutdown { slot, attached });
         self.next_flush(cx, shared, slot);
     }

@@ -1,4 +1,4 @@
-//! The block queues of a group: one for each namespace that its connections reach, with a token of its own, so that only queues that have
+//! The block queues of a consumer (a group, a function): one for each namespace that its hosts reach, with a token of its own, so that only queues that have
 //! something are polled.
 
 use crate::io::Facts;
@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 /// Names a queue of the group for as long as the group lives: a place is used again, a serial number is not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(super) struct QueueId {
+pub(crate) struct QueueId {
     at: u32,
     serial: u32,
 }
@@ -34,7 +34,7 @@ struct Queue {
 
 /// What a namespace id means to a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Found {
+pub(crate) enum Found {
     /// Its queue.
     Queue(QueueId),
     /// There is such a namespace, but its device gave no queue: it is asked again after a while.
@@ -53,12 +53,12 @@ struct Attached {
 
 /// What a token of a queue found when it ran.
 #[derive(Default)]
-pub(super) struct Namespaces {
+pub(crate) struct Namespaces {
     queues: Vec<Option<Queue>>,
     attached: Vec<Option<Attached>>,
     unkicked: Vec<u32>,
     /// Tokens made since the group last looked, and the places of their queues.
-    pub(super) made: Vec<(Token, u32)>,
+    pub(crate) made: Vec<(Token, u32)>,
     serials: u32,
     /// When namespaces that could not be opened are to be tried again.
     retry_at: Option<Ticks>,
@@ -66,7 +66,7 @@ pub(super) struct Namespaces {
 
 impl Namespaces {
     /// Reaches a subsystem; `None` when it is gone.
-    pub(super) fn attach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, subsystem: u64) -> Option<u32> {
+    pub(crate) fn attach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, subsystem: u64) -> Option<u32> {
         let view = snapshot.by_id(subsystem)?;
         let known = self.attached.iter().position(|a| a.as_ref().is_some_and(|a| a.subsystem == subsystem));
         let at = match known.or_else(|| self.attached.iter().position(Option::is_none)) {
@@ -86,7 +86,7 @@ impl Namespaces {
     }
 
     /// One user less.
-    pub(super) fn detach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, at: u32) {
+    pub(crate) fn detach(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot, at: u32) {
         let at = at as usize;
         let Some(Some(a)) = self.attached.get_mut(at) else { return };
         a.users = a.users.saturating_sub(1);
@@ -99,7 +99,7 @@ impl Namespaces {
     }
 
     /// A new snapshot: opens, changes and drops what it says.
-    pub(super) fn refresh(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
+    pub(crate) fn refresh(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
         for at in 0..self.attached.len() {
             let Some(Some(a)) = self.attached.get(at) else { continue };
             let view = snapshot.by_id(a.subsystem);
@@ -109,12 +109,12 @@ impl Namespaces {
 
     /// When the group has to call `retry`, if it has to.
     #[inline]
-    pub(super) fn retry_at(&self) -> Option<Ticks> {
+    pub(crate) fn retry_at(&self) -> Option<Ticks> {
         self.retry_at
     }
 
     /// Tries namespaces that could not be opened again, once that is due.
-    pub(super) fn retry(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
+    pub(crate) fn retry(&mut self, cx: &mut Cx, me: ConsumerId, snapshot: &Snapshot) {
         if self.retry_at.take_if(|at| *at <= cx.now()).is_some() {
             self.refresh(cx, me, snapshot);
         }
@@ -222,7 +222,7 @@ impl Namespaces {
 
     /// What a namespace id means in an attached subsystem.
     #[inline]
-    pub(super) fn find(&self, attached: u32, nsid: u32) -> Found {
+    pub(crate) fn find(&self, attached: u32, nsid: u32) -> Found {
         match self.attached.get(attached as usize) {
             Some(Some(a)) => a.found.get(nsid as usize).copied().unwrap_or(Found::Nothing),
             _ => Found::Nothing,
@@ -230,7 +230,7 @@ impl Namespaces {
     }
 
     /// The first queue of an attached subsystem whose namespace id is above `after` and whose device may have something to flush.
-    pub(super) fn next_to_flush(&self, attached: u32, after: u32) -> Option<(u32, QueueId)> {
+    pub(crate) fn next_to_flush(&self, attached: u32, after: u32) -> Option<(u32, QueueId)> {
         let Some(Some(a)) = self.attached.get(attached as usize) else { return None };
         let rest = a.found.iter().enumerate().skip(after as usize + 1);
         rest.filter_map(|(nsid, f)| match f {
@@ -241,13 +241,13 @@ impl Namespaces {
     }
 
     #[inline]
-    pub(super) fn facts(&self, id: QueueId) -> Option<&Facts> {
+    pub(crate) fn facts(&self, id: QueueId) -> Option<&Facts> {
         self.queues.get(id.at as usize)?.as_ref().filter(|q| q.serial == id.serial).map(|q| &q.facts)
     }
 
     /// Submits; the kick comes at the end of the run.
     #[inline]
-    pub(super) fn submit(&mut self, cx: &mut Cx, id: QueueId, io: Box<Io>) -> Result<(), Box<Io>> {
+    pub(crate) fn submit(&mut self, cx: &mut Cx, id: QueueId, io: Box<Io>) -> Result<(), Box<Io>> {
         let Some(q) = self.get(id).filter(|q| !q.leaving) else { return Err(io) };
         q.queue.submit(cx, io);
         q.outstanding += 1;
@@ -260,7 +260,7 @@ impl Namespaces {
 
     /// One kick for everything submitted since.
     #[inline]
-    pub(super) fn kick(&mut self, cx: &mut Cx) {
+    pub(crate) fn kick(&mut self, cx: &mut Cx) {
         while let Some(at) = self.unkicked.pop() {
             if let Some(Some(q)) = self.queues.get_mut(at as usize) {
                 q.unkicked = false;
@@ -271,7 +271,7 @@ impl Namespaces {
 
     /// Polls the queue whose token ran.
     #[inline]
-    pub(super) fn poll(&mut self, cx: &mut Cx, at: u32, done: &mut Done) {
+    pub(crate) fn poll(&mut self, cx: &mut Cx, at: u32, done: &mut Done) {
         let Some(Some(q)) = self.queues.get_mut(at as usize) else { return };
         let before = done.len();
         q.queue.poll(cx, done);
@@ -283,14 +283,14 @@ impl Namespaces {
     }
 
     /// Asks for one box back.
-    pub(super) fn abort(&mut self, cx: &mut Cx, at: QueueId, id: IoId) {
+    pub(crate) fn abort(&mut self, cx: &mut Cx, at: QueueId, id: IoId) {
         if let Some(q) = self.get(at) {
             q.queue.abort(cx, Abort::One(id));
         }
     }
 
     /// The group goes: what is still outstanding is left to the reactor.
-    pub(super) fn retire_all(&mut self, cx: &mut Cx) {
+    pub(crate) fn retire_all(&mut self, cx: &mut Cx) {
         self.attached.clear();
         for q in self.queues.drain(..).flatten() {
             if q.outstanding == 0 {

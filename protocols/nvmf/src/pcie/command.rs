@@ -1,0 +1,187 @@
+//! From an entry of a submission queue to a request at a namespace's queue, or to an answer.
+
+use super::function::{Function, Place};
+use super::pointer::Gather;
+use super::slot::Step;
+use crate::io::{self, Facts, Plan, Shape, Way};
+use crate::namespaces::{Found, QueueId};
+use doorbell_block::{Cx, Flags, Io, Op};
+use doorbell_wire_nvme::{Fuse, Sqe, Status};
+
+/// What a command asks, and of whom.
+struct Asked {
+    plan: Plan,
+    queue: QueueId,
+    facts: Option<Facts>,
+}
+
+impl Function {
+    /// Takes the entry at the head of a queue, for which there is one, and room for its completion. False if it has to wait.
+    #[inline]
+    pub(super) fn take_command(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize) -> bool {
+        let Some(Some(sq)) = self.sqs.get_mut(at) else { return false };
+        let Some(sqe) = sq.fetch() else { return false };
+        let (qid, cqid) = (sq.wanted.qid, usize::from(sq.cqid));
+        let Some(slot) = self.slots.take(qid, &sqe) else { return false };
+        // What needs a box gets it before the entry counts as taken.
+        let box_first = if qid == 0 { Some(None) } else { self.prepare(cx, place, slot, &sqe) };
+        let Some(prepared) = box_first else {
+            self.slots.give_back(slot);
+            return false;
+        };
+        let Some(Some(sq)) = self.sqs.get_mut(at) else { return false };
+        sq.advance();
+        sq.outstanding += 1;
+        if let Some(Some(cq)) = self.cqs.get_mut(cqid) {
+            cq.outstanding += 1;
+        }
+        match prepared {
+            None => self.admin(cx, place, slot, &sqe),
+            Some(Ok(())) => self.execute(cx, place, slot),
+            Some(Err(status)) => {
+                self.pair(cx, place, slot, false);
+                self.finish(cx, place, slot, status, 0);
+            }
+        }
+        true
+    }
+
+    /// Everything that can be done before an I/O command is taken: checks, a box, its data. None: it has to wait for a box.
+    #[inline]
+    fn prepare(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, sqe: &Sqe) -> Option<Option<Result<(), Status>>> {
+        let asked = match self.examine(place, sqe) {
+            Ok(asked) => asked,
+            Err(status) => return Some(Some(Err(status))),
+        };
+        let plan = asked.plan;
+        // Ranges are copied, so that what is checked is what is done; what a Verify reads is nobody's.
+        let own = match plan.shape {
+            Shape::Unmaps { .. } | Shape::Copies { .. } => plan.bytes,
+            Shape::Verify => plan.bytes,
+            _ => 0,
+        };
+        let mut io = None;
+        if plan.shape != Shape::Nothing {
+            let Some(taken) = (if own > 0 { cx.request_long(own) } else { cx.take_io() }) else {
+                cx.wait(place.token);
+                return None;
+            };
+            io = Some(taken);
+        }
+        let gathered = match (&mut io, plan.way) {
+            (Some(io), Way::ToHost | Way::FromHost) if own == 0 => {
+                Gather::new(&self.memory, plan.way == Way::ToHost, &mut io.sg).all(sqe, plan.bytes, plan.loose)
+            }
+            (Some(io), Way::FromHost) => self.copy_in(sqe, &plan, io),
+            _ => Ok(()),
+        };
+        if let (Err(status), Some(io)) = (gathered, io.take_if(|_| gathered.is_err())) {
+            cx.put_io(io);
+            return Some(Some(Err(status)));
+        }
+        if let Err(status) = gathered {
+            return Some(Some(Err(status)));
+        }
+        if let Some(s) = self.slots.get(slot) {
+            (s.plan, s.queue, s.io) = (plan, asked.queue, io);
+            if let Some(facts) = asked.facts.filter(|f| f.volatile && plan.op.writes())
+                && self.controller.as_ref().is_some_and(|c| c.association.forces_unit_access())
+            {
+                debug_assert!(facts.volatile);
+                if matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy) {
+                    s.plan.flags = s.plan.flags.with(Flags::FUA);
+                }
+            }
+        }
+        Some(Some(Ok(())))
+    }
+
+    fn examine(&self, place: &Place<'_>, sqe: &Sqe) -> Result<Asked, Status> {
+        if sqe.is_fabrics() {
+            return Err(Status::INVALID_OPCODE.dnr());
+        }
+        if io::is_flush_all(sqe) {
+            return Ok(Asked { plan: io::FLUSH_ALL, queue: QueueId::default(), facts: None });
+        }
+        let attached = self.attached.ok_or(Status::NAMESPACE_NOT_READY)?;
+        let queue = match place.namespaces.find(attached, sqe.nsid()) {
+            Found::Queue(queue) => queue,
+            Found::Broken => return Err(Status::NAMESPACE_NOT_READY),
+            Found::Nothing => return Err(Status::INVALID_NAMESPACE.dnr()),
+        };
+        let facts = *place.namespaces.facts(queue).ok_or(Status::INTERNAL_ERROR)?;
+        Ok(Asked { plan: io::plan(sqe, &facts).map_err(Status::dnr)?, queue, facts: Some(facts) })
+    }
+
+    /// Copies the data of a command into its buffers.
+    fn copy_in(&self, sqe: &Sqe, plan: &Plan, io: &mut Io) -> Result<(), Status> {
+        let mut from = doorbell_mem::SgList::default();
+        Gather::new(&self.memory, false, &mut from).all(sqe, plan.bytes, plan.loose)?;
+        io.sg.copy_from(0, &from, 0, plan.bytes);
+        Ok(())
+    }
+
+    /// Keeps fused commands in pairs: the second has to follow the first at once. False when this command has been answered.
+    pub(super) fn pair(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, good: bool) -> bool {
+        let Some((qid, fuse)) = self.slots.get(slot).map(|s| (s.qid, s.sqe.fuse())) else { return false };
+        let Some(Some(sq)) = self.sqs.get_mut(usize::from(qid)) else { return false };
+        let first = sq.fused.take();
+        match (fuse, first) {
+            (Fuse::NORMAL, None) => true,
+            (Fuse::FIRST, None) if good => {
+                sq.fused = Some(slot);
+                true
+            }
+            (Fuse::SECOND, Some(first)) if good && self.are_pair(first, slot) => {
+                if let Some(s) = self.slots.get(slot) {
+                    s.partner = Some(first);
+                }
+                true
+            }
+            (fuse, first) => {
+                if let Some(first) = first {
+                    self.finish(cx, place, first, Status::ABORTED_MISSING_FUSED, 0);
+                }
+                if fuse != Fuse::NORMAL && good {
+                    self.finish(cx, place, slot, Status::ABORTED_MISSING_FUSED, 0);
+                    return false;
+                }
+                true
+            }
+        }
+    }
+
+    fn are_pair(&mut self, first: u16, second: u16) -> bool {
+        let Some(a) = self.slots.get(first).map(|s| (s.plan, s.queue)) else { return false };
+        self.slots.get(second).is_some_and(|b| a.1 == b.queue && io::is_pair(&a.0, &b.plan))
+    }
+
+    /// A command that was prepared goes its way.
+    #[inline]
+    fn execute(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16) {
+        let Some(s) = self.slots.get(slot) else { return };
+        let (fuse, qid) = (s.sqe.fuse(), s.qid);
+        let waits = self.sqs.get(usize::from(qid)).and_then(Option::as_ref).is_some_and(|sq| sq.fused.is_some());
+        if fuse != Fuse::NORMAL || waits {
+            if !self.pair(cx, place, slot, true) {
+                return;
+            }
+            if fuse != Fuse::NORMAL {
+                return self.execute_fused(cx, place, slot);
+            }
+        }
+        let Some(s) = self.slots.get(slot) else { return };
+        s.step = Step::Held;
+        let plan = s.plan;
+        match plan.shape {
+            Shape::One | Shape::Verify => {
+                let Some(mut io) = s.io.take() else { return };
+                (io.op, io.flags, io.lba, io.blocks) = (plan.op, plan.flags, plan.lba, plan.blocks);
+                self.submit(cx, place, slot, io);
+            }
+            Shape::Nothing => self.finish(cx, place, slot, Status::SUCCESS, 0),
+            Shape::FlushAll => self.next_flush(cx, place, slot),
+            Shape::Unmaps { .. } | Shape::Copies { .. } => self.begin_ranges(cx, place, slot),
+        }
+    }
+}
