@@ -186,6 +186,7 @@ impl Function {
         }
         if let Some(place) = self.sqs.get_mut(at) {
             *place = Some(Sq::new(wanted, ring, cqid));
+            self.io_queues += 1;
         }
         Ok(())
     }
@@ -231,6 +232,7 @@ impl Function {
         if let Some(c) = &self.controller {
             place.target.registry().leave(&c.association, qid);
         }
+        self.io_queues = self.io_queues.saturating_sub(1);
         if let Some(slot) = gone.deleter {
             self.finish(cx, place, slot, Status::SUCCESS, 0);
         }

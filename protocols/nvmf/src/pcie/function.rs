@@ -79,6 +79,8 @@ pub(crate) struct Function {
     pub(super) attached: Option<u32>,
     pub(super) sqs: Vec<Option<Sq>>,
     pub(super) cqs: Vec<Option<Cq>>,
+    /// I/O submission queues that there are.
+    pub(super) io_queues: u32,
     pub(super) slots: Slots,
     /// Boxes that are at a device.
     pub(super) at_device: u32,
@@ -109,6 +111,7 @@ impl Function {
             attached: None,
             sqs: Vec::new(),
             cqs: Vec::new(),
+            io_queues: 0,
             slots: Slots::default(),
             at_device: 0,
             stillness: Stillness::No,
@@ -158,7 +161,7 @@ impl Function {
         if let Some(attached) = self.attached.take() {
             place.namespaces.detach(cx, place.me, place.snapshot, attached);
         }
-        self.memory.clear();
+        self.memory.clear(place.target.regions());
         self.irqs = Irqs::default();
         self.tables.fill(0);
     }
@@ -169,6 +172,11 @@ impl Function {
             controller.update(subsystem.clone(), place.snapshot);
         }
         self.tell_events(cx, place);
+    }
+
+    /// I/O queues.
+    pub(crate) fn io_queues(&self) -> u32 {
+        self.io_queues
     }
 
     /// Is there memory whose owner has taken it away beneath us?
@@ -249,6 +257,7 @@ impl Function {
         }
         self.sqs.clear();
         self.cqs.clear();
+        self.io_queues = 0;
         self.doorbells.clear_shadow();
         self.fatal = false;
         self.aborts = 0;
@@ -282,10 +291,9 @@ impl Function {
     }
 
     /// Lets memory go; the function is still. `None`: all of it. Queues in it rest until it is mapped again.
-    pub(crate) fn unmap(&mut self, span: Option<Span>) {
+    pub(crate) fn unmap(&mut self, place: &Place<'_>, span: Option<Span>) {
         debug_assert!(self.is_still());
-        let whole = Span { address: 0, len: u64::MAX };
-        let span = span.unwrap_or(whole);
+        let span = span.unwrap_or(Span::ALL);
         for sq in self.sqs.iter_mut().flatten() {
             sq.ring.take_if(|r| r.meets(span));
         }
@@ -293,7 +301,7 @@ impl Function {
             cq.ring.take_if(|r| r.meets(span));
         }
         self.doorbells.memory_goes(span);
-        if span == whole { self.memory.clear() } else { self.memory.remove(span) }
+        self.memory.remove(span, place.target.regions());
     }
 
     // --- interrupts

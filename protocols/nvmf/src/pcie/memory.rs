@@ -1,6 +1,6 @@
 //! The host's memory: which addresses are mapped, and where.
 
-use doorbell_mem::{Foreign, Seg, SgList};
+use doorbell_mem::{Foreign, Regions, Seg, SgList};
 
 /// Which bytes of which file a range is: device, file, offset.
 pub(crate) type FileKey = (u64, u64, u64);
@@ -13,13 +13,16 @@ pub(crate) struct Span {
 }
 
 impl Span {
+    /// All but the very last byte, which is nobody's: ranges are whole pages.
+    pub(crate) const ALL: Span = Span { address: 0, len: u64::MAX };
+
     /// One past the last; a span does not wrap but may end at the top.
     fn last(self) -> u64 {
         self.address + (self.len - 1)
     }
 
     fn covers(self, other: Span) -> bool {
-        self.address <= other.address && other.last() <= self.last()
+        self == Span::ALL || self.address <= other.address && other.last() <= self.last()
     }
 
     fn meets(self, other: Span) -> bool {
@@ -77,14 +80,16 @@ impl Memory {
         met.peek().is_some() && met.all(|r| span.covers(r.span))
     }
 
-    /// Forgets what lies within.
-    pub(crate) fn remove(&mut self, span: Span) {
-        self.ranges.retain(|r| !span.covers(r.span));
+    /// Forgets what lies within. Devices that were shown it are told.
+    pub(crate) fn remove(&mut self, span: Span, regions: &Regions) {
+        for gone in self.ranges.extract_if(.., |r| span.covers(r.span)).filter_map(|r| r.foreign) {
+            regions.retire(gone.region());
+        }
     }
 
     /// Forgets all.
-    pub(crate) fn clear(&mut self) {
-        self.ranges.clear();
+    pub(crate) fn clear(&mut self, regions: &Regions) {
+        self.remove(Span::ALL, regions);
     }
 
     /// Has the host taken away what lies beneath a range?

@@ -356,6 +356,7 @@ impl Endpoint {
         if std::mem::take(&mut self.leaving) {
             self.with(|f, place| f.disconnect(cx, place));
             self.seat.counters.admin_queues.store(0, Relaxed);
+            self.count_queues();
             cx.wake(self.listen);
             if self.closing {
                 self.end(cx);
@@ -399,12 +400,26 @@ impl Endpoint {
             return self.drop_client(cx, "it has taken away memory that it had lent");
         }
         if worked {
+            self.count_queues();
             return self.stir(cx);
         }
         if cx.now() < self.spin_until {
             return cx.wake(self.poll);
         }
         self.rest(cx);
+    }
+
+    /// Lets others see how many queues there are.
+    fn count_queues(&self) {
+        let (c, now) = (&self.seat.counters, self.function.io_queues());
+        let before = c.io_queues.load(Relaxed);
+        if now == before {
+            return;
+        }
+        c.io_queues.store(now, Relaxed);
+        if now > before {
+            c.io_queues_ever.store(c.io_queues_ever.load(Relaxed) + u64::from(now - before), Relaxed);
+        }
     }
 
     /// Nothing to do for a while: looks less often, or waits to be told.

@@ -105,7 +105,7 @@ pub(super) fn serve(cx: &mut Cx, place: &mut Place<'_>, function: &mut Function,
 pub(super) fn release(cx: &mut Cx, place: &mut Place<'_>, function: &mut Function, client: &mut Client, held: &Held) {
     match held.what {
         Waits::Unmap(span, unmap) => {
-            function.unmap(span);
+            function.unmap(place, span);
             client.answer(&held.header, &[&unmap.encode()], None);
         }
         Waits::Write(access, later) => {

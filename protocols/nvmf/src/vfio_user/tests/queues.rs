@@ -183,7 +183,7 @@ fn shadow_doorbells_are_read_where_the_host_has_them() {
 }
 
 #[test]
-fn a_host_that_looks_by_itself_is_spared_the_interrupt() {
+fn completions_of_one_turn_make_one_interrupt() {
     let mut rig = Rig::plain();
     let mut guest = Guest::attached(&mut rig);
     let bells: Vec<_> = (0..3).map(|_| Bell::of_our_own().unwrap()).collect();
