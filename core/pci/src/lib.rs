@@ -17,6 +17,7 @@ mod open;
 mod physical;
 pub mod queue;
 pub mod sysfs;
+mod uevent;
 mod uio;
 mod vfio;
 mod vfio_user;
@@ -28,6 +29,7 @@ pub use error::PciError;
 pub use function::{Function, Interrupts};
 pub use iova::{IovaRange, Iovas};
 pub use open::{OpenOptions, open};
+pub use uevent::{Uevent, Uevents};
 
 /// Can the descriptor be read without waiting?
 fn ready(fd: std::os::fd::BorrowedFd<'_>) -> bool {
