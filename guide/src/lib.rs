@@ -24,3 +24,7 @@ pub mod memory {}
 /// Performance: what was measured, and what stands in the way.
 #[doc = include_str!("../chapters/performance.md")]
 pub mod performance {}
+
+/// Taking a drive from the kernel.
+#[doc = include_str!("../chapters/drives.md")]
+pub mod drives {}

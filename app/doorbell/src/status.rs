@@ -67,7 +67,7 @@ fn number(of: &Value, key: &str) -> u64 {
     of.get(key).and_then(Value::as_u64).unwrap_or(0)
 }
 
-fn table(header: &[&str]) -> Table {
+pub(crate) fn table(header: &[&str]) -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);
     table.set_header(header.iter().map(|name| name.to_uppercase()).collect::<Vec<_>>());
@@ -75,15 +75,18 @@ fn table(header: &[&str]) -> Table {
 }
 
 /// Adds a table under a title, or says that there is nothing.
-fn section(out: &mut String, title: &str, table: &Table) {
+pub(crate) fn section(out: &mut String, title: &str, table: &Table) {
     if table.is_empty() {
         let _ = writeln!(out, "\n{title}: none");
         return;
     }
     let _ = writeln!(out, "\n{title}");
-    for line in table.lines() {
-        let _ = writeln!(out, " {}", line.trim_end());
-    }
+    out.push_str(&section_body(table));
+}
+
+/// A table's lines.
+pub(crate) fn section_body(table: &Table) -> String {
+    table.lines().fold(String::new(), |text, line| text + " " + line.trim_end() + "\n")
 }
 
 fn show(seen: &Value) -> String {

@@ -4,6 +4,8 @@
 //! Nothing stands between the function and memory, so this is opened only for who said that it may be. There are no message interrupts:
 //! who sleeps waits for the line, which other functions may share, or looks from time to time.
 //!
+//! The kernel leaves the mapped registers of a function that was unplugged as they are: they read as the bus answers, all ones on real machines.
+//!
 //! What it is not: a way for ordinary users. Only root learns where memory is.
 
 mod waiter;

@@ -3,11 +3,13 @@
 
 mod device;
 mod drive;
+mod pci;
 mod perf;
 mod serve;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
 pub use drive::{BadDrive, DriveSpec};
+pub use pci::{DeviceIds, Memlock, PciBindArgs, PciCommand, PciDriver, PciListArgs, PciResetArgs, PciStatusArgs, PciUnbindArgs};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};
 
@@ -32,6 +34,12 @@ pub enum Command {
     Rpc(RpcArgs),
     /// Show what a running server does: reactors, devices, subsystems, connections
     Status(StatusArgs),
+    /// PCI devices: take them from the kernel and give them back
+    Pci {
+        /// What to do with them.
+        #[command(subcommand)]
+        command: PciCommand,
+    },
     /// Measure
     Perf {
         /// What to measure.
