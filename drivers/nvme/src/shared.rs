@@ -152,6 +152,11 @@ impl Shared {
         }
     }
 
+    /// The next event, if there is one.
+    pub(crate) fn try_event(&self) -> Option<Event> {
+        lock(&self.mail).events.pop_front()
+    }
+
     /// The next event.
     pub(crate) async fn event(&self) -> Event {
         poll_fn(|c| {

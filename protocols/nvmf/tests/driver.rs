@@ -84,6 +84,13 @@ fn our_driver_reaches_our_target() {
         let controller = attach(&env, &at).await;
         verify(&controller, 1).await;
         assert_eq!(target.queues(NQN).len(), 2);
+        controller.reset().await.unwrap();
+        verify(&controller, 2).await;
+        controller.detach().await;
+        until(&local, || target.controllers(NQN).is_empty()).await;
+        // Whoever comes next finds it as new.
+        let controller = attach(&env, &at).await;
+        verify(&controller, 3).await;
         controller.detach().await;
         // It is taken away, and nothing stays of it.
         target.remove_endpoint(NQN, &at).unwrap();

@@ -185,6 +185,9 @@ impl Controller {
 
     /// Resets it. Commands in flight are sent again afterwards.
     pub async fn reset(&self) -> Result<(), NvmeError> {
+        if self.state() == State::Gone {
+            return Err(NvmeError::unusable(&self.0.name, "it has gone"));
+        }
         let done = self.0.waiting.borrow_mut().reset();
         self.0.shared.tell(Event::Reset(Why::Asked));
         match done.await {
@@ -196,6 +199,9 @@ impl Controller {
     /// Lets it go: queues deleted, shut down by the specification, its function given up. Whatever is open on its namespaces is told that
     /// they have gone.
     pub async fn detach(self) {
+        if self.state() == State::Gone {
+            return;
+        }
         let done = self.0.waiting.borrow_mut().detach();
         self.0.shared.tell(Event::Detach);
         let _ = done.await;

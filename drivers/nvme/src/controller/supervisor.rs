@@ -60,21 +60,13 @@ impl Inner {
             }
         }
         self.end().await;
-        self.answer_all();
-        // Pairs that are still there close as their owners leave; those who open now find it gone.
-        loop {
-            match self.shared.event().await {
-                Event::Opened(id) => {
-                    self.visit(id, |cx, pair| pair.end(cx)).await;
-                }
-                Event::Closed(id) => self.retire(id, false).await,
-                Event::Detach | Event::Reset(_) => self.answer_all(),
-                Event::Lost(..) | Event::Abort(..) | Event::Rescan => {}
-            }
-            if Rc::strong_count(&self) == 1 && self.queues.borrow().ids().is_empty() {
-                return;
+        // A pair that was opened meanwhile waits for a link; who opens from now on finds the controller gone.
+        while let Some(event) = self.shared.try_event() {
+            if let Event::Opened(id) = event {
+                self.visit(id, |cx, pair| pair.end(cx)).await;
             }
         }
+        self.answer_all();
     }
 
     fn answer_all(&self) {
