@@ -32,17 +32,11 @@ pub(crate) struct Tcp {
     options: TcpOptions,
     pub(super) cap: Cell<Cap>,
     cntlid: Cell<u16>,
-    /// The last attempt failed for a reason that trying again does not change.
-    hopeless: Cell<bool>,
 }
 
 impl Tcp {
     pub(super) fn new(address: TcpAddress, options: TcpOptions) -> Tcp {
-        Tcp { address, options, cap: Cell::new(Cap::new()), cntlid: Cell::new(CNTLID_DYNAMIC), hopeless: Cell::new(false) }
-    }
-
-    pub(super) fn is_hopeless(&self) -> bool {
-        self.hopeless.get()
+        Tcp { address, options, cap: Cell::new(Cap::new()), cntlid: Cell::new(CNTLID_DYNAMIC) }
     }
 }
 
@@ -78,27 +72,25 @@ impl Inner {
         })
     }
 
-    fn refused(&self, tcp: &Tcp, why: String, may_pass: bool) -> NvmeError {
-        tcp.hopeless.set(!may_pass);
+    fn refused(&self, why: impl Into<String>) -> NvmeError {
         NvmeError::unusable(&self.name, why)
     }
 
     /// Connects the admin queue and enables the controller.
     pub(super) async fn enable_tcp(&self, tcp: &Tcp) -> Result<(), NvmeError> {
         let spec = self.spec(tcp, 0).await?;
-        let link = TcpLink::begin(self.env.local.now(), spec).map_err(|f| self.refused(tcp, f.to_string(), f.may_pass()))?;
+        let link = TcpLink::begin(self.env.local.now(), spec).map_err(|f| self.refused(f.to_string()))?;
         self.set_admin_link(Box::new(link)).await?;
         let cntlid = loop {
             let pair = self.admin_pair.clone();
             let stage = self.env.local.with(move |cx| pair.borrow_mut().advance(cx)).await;
             match stage {
                 Stage::Ready { cntlid } => break cntlid,
-                Stage::Failed { why, may_pass } => return Err(self.refused(tcp, why, may_pass)),
+                Stage::Failed(why) => return Err(self.refused(why)),
                 Stage::Connecting => self.env.local.sleep_ns(LOOK_NS).await,
             }
         };
         tcp.cntlid.set(cntlid);
-        tcp.hopeless.set(false);
         self.admin_goes_live().await;
         tcp.cap.set(Cap::from_bits(self.property(Property::CAP).await?));
         let cc = Cc::new().with_en(true).with_iosqes(6).with_iocqes(4);
@@ -110,19 +102,19 @@ impl Inner {
     pub(super) async fn connect_queue(&self, tcp: &Tcp, id: PairId, qid: u16) -> Result<bool, NvmeError> {
         let spec = self.spec(tcp, qid).await?;
         let begun = self.visit(id, move |cx, pair| {
-            let link = TcpLink::begin(cx.now(), spec).map_err(|f| (f.to_string(), f.may_pass()))?;
-            pair.set_link(Box::new(link)).map_err(|e| (e.to_string(), true))
+            let link = TcpLink::begin(cx.now(), spec).map_err(|f| f.to_string())?;
+            pair.set_link(Box::new(link)).map_err(|e| e.to_string())
         });
         match begun.await {
             None => return Ok(false),
-            Some(Err((why, may_pass))) => return Err(self.refused(tcp, why, may_pass)),
+            Some(Err(why)) => return Err(self.refused(why)),
             Some(Ok(())) => {}
         }
         loop {
             match self.visit(id, |cx, pair| pair.advance(cx)).await {
                 None => return Ok(false),
                 Some(Stage::Ready { .. }) => break,
-                Some(Stage::Failed { why, may_pass }) => return Err(self.refused(tcp, why, may_pass)),
+                Some(Stage::Failed(why)) => return Err(self.refused(why)),
                 Some(Stage::Connecting) => self.env.local.sleep_ns(LOOK_NS).await,
             }
         }

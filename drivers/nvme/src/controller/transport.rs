@@ -29,7 +29,9 @@ impl Transport {
     pub(super) async fn is_gone(&self) -> bool {
         match self {
             Transport::Memory(memory) => memory.function.is_leaving() || memory.registers.csts().await.is_none(),
-            Transport::Tcp(tcp) => tcp.is_hopeless(),
+            // Whatever a target says while it restarts (not here, no such subsystem, not you), it may say something else when it is up: the
+            // time that is given to it decides.
+            Transport::Tcp(_) => false,
         }
     }
 

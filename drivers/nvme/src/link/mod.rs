@@ -86,8 +86,8 @@ pub(crate) enum Stage {
     Connecting,
     /// Usable, as a queue of this controller.
     Ready { cntlid: u16 },
-    /// Not any more, or never; and may the same attempt succeed later?
-    Failed { why: String, may_pass: bool },
+    /// Not any more, or never, and why.
+    Failed(String),
 }
 
 /// A queue of commands to a controller.

@@ -356,7 +356,7 @@ impl Pair {
         self.reap(cx, 8);
         match &self.link {
             Some(link) => link.stage(),
-            None => Stage::Failed { why: "the queue has no link".to_owned(), may_pass: true },
+            None => Stage::Failed("the queue has no link".to_owned()),
         }
     }
 

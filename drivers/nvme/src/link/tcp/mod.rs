@@ -361,7 +361,7 @@ impl Link for TcpLink {
         match self.progress() {
             Progress::Connecting => Stage::Connecting,
             Progress::Ready { cntlid } => Stage::Ready { cntlid },
-            Progress::Failed(failure) => Stage::Failed { why: failure.to_string(), may_pass: failure.may_pass() },
+            Progress::Failed(failure) => Stage::Failed(failure.to_string()),
         }
     }
 
