@@ -19,6 +19,7 @@ mod host;
 mod units;
 
 pub use host::{Brings, Host};
+pub use nvme::host_name;
 
 /// The back ends: one line each.
 const ALL: &[fn(&Host, &mut Brings<'_>)] = &[null::bring, malloc::bring, aio::bring, uring::bring, nvme::bring, passthru::bring];

@@ -6,8 +6,11 @@
 mod attach;
 mod commands;
 mod describe;
+mod host_name;
 mod options;
 mod params;
+
+pub use host_name::host_name;
 
 use crate::host::{Brings, Host};
 use attach::Drive;

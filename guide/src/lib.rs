@@ -28,3 +28,7 @@ pub mod performance {}
 /// Taking a drive from the kernel.
 #[doc = include_str!("../chapters/drives.md")]
 pub mod drives {}
+
+/// Looking at NVMe controllers.
+#[doc = include_str!("../chapters/nvme.md")]
+pub mod nvme {}

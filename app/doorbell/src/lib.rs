@@ -6,6 +6,7 @@ mod client;
 mod config;
 mod log;
 mod memory;
+mod nvme;
 mod pages;
 mod parts;
 mod pci;
@@ -31,6 +32,7 @@ pub fn main() -> ExitCode {
         Command::Rpc(args) => rpc::rpc(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Status(args) => status::status(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Pci { command } => pci::pci(&command).map_err(|e| e.to_string()),
+        Command::Nvme { command } => nvme::nvme(command).map_err(|e| e.to_string()),
         Command::Perf { command: PerfCommand::Block(args) } => perf::run_block(*args).map_err(|e| e.to_string()),
         Command::Completions { shell } => pages::completions(shell).map(|()| true).map_err(|e| e.to_string()),
         Command::Man { out: Some(folder), rpc: true } => pages::write_rpc_pages(&folder).map(|()| true).map_err(|e| e.to_string()),

@@ -10,6 +10,7 @@ use support::Folder;
 
 const SERVING: &str = include_str!("../../../guide/chapters/serving.md");
 const DRIVES: &str = include_str!("../../../guide/chapters/drives.md");
+const NVME: &str = include_str!("../../../guide/chapters/nvme.md");
 const README: &str = include_str!("../../../README.md");
 const PACKAGED: &str = include_str!("../../../packaging/doorbell.toml");
 
@@ -32,10 +33,19 @@ fn blocks(chapter: &str, language: &str) -> Vec<String> {
     blocks
 }
 
-/// A line as a shell takes it apart, as far as these lines go: words, comments, single quotes.
+/// A line as a shell takes it apart, as far as these lines go: words, comments, single quotes around words or blanks.
 fn words(line: &str) -> Vec<String> {
     let line = line.split(" #").next().unwrap_or(line);
-    line.split_whitespace().map(|word| word.replace('\'', "")).collect()
+    let (mut words, mut word, mut is_quoted) = (Vec::new(), String::new(), false);
+    for c in line.chars() {
+        match c {
+            '\'' => is_quoted = !is_quoted,
+            c if c.is_whitespace() && !is_quoted => words.extend(Some(std::mem::take(&mut word)).filter(|word| !word.is_empty())),
+            c => word.push(c),
+        }
+    }
+    words.extend(Some(word).filter(|word| !word.is_empty()));
+    words
 }
 
 /// Lines that begin with the name of the binary.
@@ -53,6 +63,7 @@ fn every_command_line_is_one() {
         ("README.md", commands(indented), 8),
         ("serving.md", commands(blocks(SERVING, "sh")), 8),
         ("drives.md", commands(blocks(DRIVES, "sh")), 5),
+        ("nvme.md", commands(blocks(NVME, "sh")), 8),
     ];
     for (page, found, least) in pages {
         assert!(found.len() >= least, "{page}: {found:?}");

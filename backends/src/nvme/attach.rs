@@ -1,13 +1,14 @@
 //! Attaching and detaching: from a name and an address to a controller and its block devices.
 
+use super::host_name::host_name;
 use super::params::{Attach, Detach, Multipath};
 use super::{Drives, MODULE, describe};
 use crate::host::Host;
 use doorbell_bdev::NewBdev;
 use doorbell_block::{BlockDevice, Op, Status, WriteCache};
-use doorbell_control::{ConfigCall, RpcError, Uuid};
+use doorbell_control::{ConfigCall, RpcError};
 use doorbell_nvme::address::{TcpAddress, TransportId};
-use doorbell_nvme::{Change, Controller, Env, HostName, Namespace, TcpOffer, TcpOptions};
+use doorbell_nvme::{Change, Controller, Env, Namespace, TcpOffer, TcpOptions};
 use doorbell_pci::{FunctionAddress, OpenOptions};
 use doorbell_reactor::AsyncQueue;
 use serde_json::{Value, json};
@@ -158,34 +159,18 @@ fn over_tcp(host: &Host, params: &Attach) -> Result<(TcpAddress, TcpOptions), Rp
     let text = given.map(|(key, value)| format!("{key}:{value}")).collect::<Vec<_>>().join(" ");
     let parsed: TransportId = text.parse().map_err(|e| RpcError::invalid_argument().because(e))?;
     let TransportId::Tcp(address) = parsed else { return Err(RpcError::invalid_argument()) };
-    let nqn = address.host.clone().unwrap_or_else(|| default_host(host));
     let offer = TcpOffer { header_digest: params.hdgst == Some(true), data_digest: params.ddgst == Some(true), hpda: 0 };
     let timeout_ms = params
         .fabrics_connect_timeout_us
         .filter(|us| *us > 0)
         .map_or(CONNECT_MS, |us| u32::try_from(us.div_ceil(1000)).unwrap_or(u32::MAX));
     let how = TcpOptions {
-        host: HostName { id: host_id(host, &nqn), nqn },
+        host: host_name(address.host.clone(), process_id(host)),
         offer,
         flow_control: params.disable_sq_flow_control != Some(true),
         connect_timeout_ms: timeout_ms,
     };
     Ok((address, how))
-}
-
-/// This machine's name among hosts, as its own NVMe tools have it; without one, one of this process.
-fn default_host(host: &Host) -> String {
-    let kept = std::fs::read_to_string("/etc/nvme/hostnqn").unwrap_or_default();
-    match kept.trim() {
-        "" => format!("nqn.2014-08.org.nvmexpress:uuid:{}", Uuid::from_random(process_id(host))),
-        name => name.to_owned(),
-    }
-}
-
-/// The host's number: the one in its name, where that holds one, so that both stay together; otherwise this process's.
-fn host_id(host: &Host, nqn: &str) -> [u8; 16] {
-    let in_name = nqn.rsplit_once("uuid:").and_then(|(_, uuid)| uuid.parse::<Uuid>().ok());
-    in_name.map_or_else(|| process_id(host), |uuid| uuid.0)
 }
 
 /// Sixteen bytes that no other process has, the same at each call.

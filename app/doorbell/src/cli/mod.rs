@@ -3,12 +3,14 @@
 
 mod device;
 mod drive;
+mod nvme;
 mod pci;
 mod perf;
 mod serve;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
 pub use drive::{BadDrive, DriveSpec};
+pub use nvme::{DiscoverArgs, IdentifyArgs, Log, LogArgs, NvmeCommand, NvmeListArgs, PassthruArgs, Reach, ResetArgs};
 pub use pci::{DeviceIds, Memlock, PciBindArgs, PciCommand, PciDriver, PciListArgs, PciResetArgs, PciStatusArgs, PciUnbindArgs};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};
@@ -39,6 +41,12 @@ pub enum Command {
         /// What to do with them.
         #[command(subcommand)]
         command: PciCommand,
+    },
+    /// NVMe controllers: what they are, what they say, and commands for them
+    Nvme {
+        /// What to do with one.
+        #[command(subcommand)]
+        command: NvmeCommand,
     },
     /// Measure
     Perf {

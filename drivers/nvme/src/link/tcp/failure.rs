@@ -50,7 +50,11 @@ pub enum Failure {
         which: &'static str,
     },
     /// The subsystem's name is wrong.
-    #[error("the target at {address} has no subsystem {subsystem}: check the NQN, and that the subsystem listens at this address")]
+    #[error(
+        "the target at {address} has no subsystem {subsystem}: check the NQN, and that the subsystem listens at this address; what does, says \
+         `doorbell nvme discover 'trtype:TCP traddr:{} trsvcid:{}'`",
+        .address.ip(), .address.port()
+    )]
     NoSubsystem {
         /// Where.
         address: SocketAddr,
