@@ -59,6 +59,14 @@ pub struct Shadow {
 unsafe impl Send for Shadow {}
 
 impl Shadow {
+    /// Forgets what a queue of the same number left: with its event index, the device would not be told of the first commands of the next.
+    pub fn clear(&self) {
+        // SAFETY: as in `store`.
+        let (doorbell, event) = unsafe { (self.doorbell.as_ref(), self.event.as_ref()) };
+        doorbell.store(0, Ordering::Release);
+        event.store(0, Ordering::Release);
+    }
+
     /// Stores the doorbell's new value. True when the device wants the register to be written too.
     #[inline]
     pub(super) fn store(&self, old: u16, new: u16) -> bool {

@@ -115,8 +115,14 @@ impl Inner {
         // None: the pair has gone meanwhile, and with it who waited.
         let Some(made) = made else { return Ok(()) };
         let (sq, cq) = made?;
+        // Before the device looks at them.
+        let shadows = self.shadows(qid);
+        if let Some((sq, cq)) = &shadows {
+            sq.clear();
+            cq.clear();
+        }
         self.create_queue(&NewQueue { qid, entries, sq, cq, vector }).await?;
-        let place = Place { qid, dstrd: memory.cap.dstrd(), shadows: self.shadows(qid) };
+        let place = Place { qid, dstrd: memory.cap.dstrd(), shadows };
         let connected = self.visit(id, move |cx, pair| connect(cx, pair, place)).await;
         match connected {
             Some(connected) => connected,

@@ -38,7 +38,9 @@ impl MemoryLink {
         let interrupt = match vector {
             Some(vector) => {
                 let notice = Notice::new().map_err(|e| PciError::system(function.name(), "make an eventfd", e))?;
-                Some(Interrupt { vector, notice, on: false, since: 0 })
+                // Before the device knows the queue: QEMU's looks only then whether the vector is in use.
+                function.set_interrupt(vector, Some(notice.as_fd()))?;
+                Some(Interrupt { vector, notice, on: true, since: 0 })
             }
             None => None,
         };
@@ -48,6 +50,15 @@ impl MemoryLink {
     /// Is nobody waiting for anything but events, which its controller's supervisor looks for now and then?
     fn is_patient(&self) -> bool {
         self.queue.each().all(|(_, flight)| is_event_request(flight))
+    }
+}
+
+impl Drop for MemoryLink {
+    fn drop(&mut self) {
+        if let Some(interrupt) = self.interrupt.as_ref().filter(|i| i.on) {
+            // A function that has gone has no interrupts to turn off.
+            let _ = self.function.set_interrupt(interrupt.vector, None);
+        }
     }
 }
 

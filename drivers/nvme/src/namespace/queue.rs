@@ -86,6 +86,12 @@ impl Queue {
     /// Gives requests that want a buffer theirs, in turn.
     #[cold]
     fn provide(&mut self, cx: &mut Cx) {
+        self.provide_some(cx);
+        // Whatever it was that ended it: the device is told of what was submitted.
+        self.pair.borrow_mut().kick();
+    }
+
+    fn provide_some(&mut self, cx: &mut Cx) {
         while let Some(mut io) = self.wanting.pop_front() {
             if io.op == Op::CompareAndWrite {
                 match self.start_fused(cx, io) {
@@ -118,7 +124,6 @@ impl Queue {
             self.aside.insert(io.id(), list);
             self.pair.borrow_mut().submit(cx, io, None, self.id);
         }
-        self.pair.borrow_mut().kick();
     }
 
     /// Sends a compare and a write as a fused pair. Gives the request back when there is no box, or no room for both: it is woken then.
