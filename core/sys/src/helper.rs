@@ -63,6 +63,8 @@ struct Pool {
     threads: Vec<JoinHandle<()>>,
     /// Queues that gave up waiting for a job, which may never end.
     hung: AtomicU32,
+    /// There are no threads: whoever asks does it.
+    at_once: bool,
 }
 
 /// Jobs that may wait for a helper; beyond it the queues hold them back.
@@ -71,11 +73,20 @@ const JOBS: usize = 4096;
 impl Helpers {
     /// Starts `threads` of them, at least one. They may run where the calling thread may: call this before pinning it.
     pub fn new(threads: usize) -> io::Result<Helpers> {
+        Self::start(threads.max(1), false)
+    }
+
+    /// No threads: what is asked for is done at once, by whoever asks. For simulations, whose time must not depend on another thread.
+    pub fn at_once() -> io::Result<Helpers> {
+        Self::start(0, true)
+    }
+
+    fn start(threads: usize, at_once: bool) -> io::Result<Helpers> {
         let (jobs, receiver) = ring(JOBS);
         let (sleeper, notifier) = wakeup::pair()?;
         let shared = Arc::new(Shared { lead: Mutex::new(Lead { jobs: receiver, sleeper }), stop: AtomicBool::new(false) });
-        let mut pool = Pool { shared, jobs, notifier, threads: Vec::new(), hung: AtomicU32::new(0) };
-        for number in 0..threads.max(1) {
+        let mut pool = Pool { shared, jobs, notifier, threads: Vec::new(), hung: AtomicU32::new(0), at_once };
+        for number in 0..threads {
             let shared = pool.shared.clone();
             let body = move || {
                 cpu::name_current(&format!("helper-{number}"));
@@ -102,6 +113,10 @@ impl Helpers {
     }
 
     fn push(&self, job: Job) -> Result<(), Full<Job>> {
+        if self.pool.at_once {
+            job.run();
+            return Ok(());
+        }
         self.pool.jobs.push(job)
     }
 

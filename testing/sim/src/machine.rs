@@ -35,6 +35,8 @@ pub struct MachineSpec {
     pub inbox: usize,
     /// What one turn takes.
     pub turn_ns: RangeInclusive<u64>,
+    /// Where memory comes from: what a simulated device attaches to. A registry of its own for each machine.
+    pub regions: Regions,
 }
 
 impl Default for MachineSpec {
@@ -47,6 +49,7 @@ impl Default for MachineSpec {
             classes: vec![class(512, 128), class(4 << 10, 256), class(64 << 10, 32), class(1 << 20, 4)],
             inbox: 64,
             turn_ns: 50..=500,
+            regions: Regions::new(),
         }
     }
 }
@@ -111,7 +114,7 @@ impl Machine {
         let mut reactors = Vec::new();
         for (n, inbox) in inboxes.into_iter().enumerate() {
             let pool = PoolSpec { classes: spec.classes.clone(), backing: Backing::Ordinary, node: None };
-            let pool = Pool::new(&Regions::new(), &pool)?;
+            let pool = Pool::new(&spec.regions, &pool)?;
             let cx = CxParts { id: ReactorId(n as u32), boxes: spec.boxes, pool, ports: ports.clone(), poller: None };
             let order = SimOrder::new(entropy.fork(), trace.clone());
             let parts = ReactorParts { cx, inbox, sleeper: None, clock: clock.clone(), order, polling: Polling::Always };

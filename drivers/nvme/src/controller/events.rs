@@ -22,7 +22,9 @@ impl Inner {
             tracing::debug!(controller = %self.name, %error, "events could not be chosen");
         }
         let epoch = self.epoch.get();
-        for _ in 0..REQUESTS.min(identity.raw.aerl.saturating_add(1)) {
+        // Half of a short queue is left to commands that are answered.
+        let most = REQUESTS.min(identity.raw.aerl.saturating_add(1)).into();
+        for _ in 0..(self.admin_entries() - 1).div_euclid(2).min(most) {
             let inner = self.clone();
             self.env.local.spawn(async move { inner.heed(epoch).await });
         }

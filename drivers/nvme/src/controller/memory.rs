@@ -149,12 +149,16 @@ impl Inner {
         Err(NvmeError::unusable(&self.name, "it became ready again by itself"))
     }
 
+    /// Entries of the admin queue; one less is in flight at most.
+    pub(super) fn admin_entries(&self) -> u16 {
+        self.options.admin_queue_entries.clamp(2, 4096).min(self.cap().mqes().saturating_add(1).max(2))
+    }
+
     /// Enables a silent controller, with a new admin queue.
     pub(super) async fn enable_memory(&self, memory: &Memory) -> Result<(), NvmeError> {
         let cap = memory.cap;
-        let most = cap.mqes().saturating_add(1).max(2);
         let parts = QueueParts {
-            entries: self.options.admin_queue_entries.clamp(2, 4096).min(most),
+            entries: self.admin_entries(),
             pointing: Pointing::Prp,
             vector: (memory.vectors > 0).then_some(0),
             ..self.parts(memory, 1 << 17)

@@ -138,8 +138,8 @@ impl Controller {
             io_commands: RefCell::default(),
         }));
         if let Err(error) = controller.0.first_time().await {
-            controller.0.shared.set_state(State::Gone);
-            controller.0.quiet().await;
+            // Also what waits in its lines ends: requests for events may.
+            controller.0.end().await;
             return Err(error);
         }
         controller.0.shared.set_state(State::Live);

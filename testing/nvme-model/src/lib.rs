@@ -1,0 +1,23 @@
+//! An NVMe controller behind a simulated PCI function, with faults by seed: what the driver is tested on.
+//!
+//! What it is: registers, doorbells, queues, PRPs and a handful of commands over disks in memory, in the thread of the test, which turns it
+//! by [`Model::step`] on virtual time. It reaches the driver's memory only by I/O addresses that the driver mapped for it, through mappings
+//! of its own, as a device behind an IOMMU does; an access to what is not mapped is counted ([`Counters::stray_dma`]).
+//! What it is not: any part of the target (`doorbell-nvmf`), or a complete controller: no SGLs, no shadow doorbells, no interrupts.
+//!
+//! A [`Plan`] says what it does wrong. Everything it does follows from its plan, its seed and the driver.
+#![forbid(unsafe_code)]
+
+mod admin;
+mod disk;
+mod function;
+mod io;
+mod memory;
+mod model;
+mod plan;
+mod queue;
+
+pub use disk::DiskSpec;
+pub use function::SimFunction;
+pub use model::{Counters, Model};
+pub use plan::{Absurd, Plan, Rates, Stuck};

@@ -1,0 +1,195 @@
+//! What a controller does wrong.
+
+use doorbell_sim::Entropy;
+
+/// How often, in a million commands, something goes wrong.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Rates {
+    /// The answer comes much later.
+    pub late: u32,
+    /// The command is done and never answered.
+    pub lost: u32,
+    /// It is not even done.
+    pub swallowed: u32,
+    /// The answer comes twice, one after the other.
+    pub duplicate: u32,
+    /// The answer names a command that was never given.
+    pub wrong_id: u32,
+    /// Nonsense in what an answer says of its queue.
+    pub corrupt: u32,
+    /// An error that may pass, with or without a delay asked for.
+    pub passing_error: u32,
+    /// An error that does not.
+    pub lasting_error: u32,
+    /// A doorbell is overlooked until it is rung again.
+    pub deaf: u32,
+    /// An answer names another command that is in flight: a lie.
+    pub lie: u32,
+}
+
+/// What CSTS does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stuck {
+    /// What it should.
+    No,
+    /// It never becomes ready, from the so-many-th time that it is enabled.
+    NeverReady(u32),
+    /// It never stops, until its function is reset.
+    NeverStops,
+    /// It fails (CFS) instead of becoming ready, every so-many-th time.
+    FailsAtStart(u32),
+}
+
+/// What it says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Absurd {
+    /// The truth.
+    No,
+    /// Blocks of 2^n bytes.
+    BlockShift(u8),
+    /// Blocks in a namespace.
+    Blocks(u64),
+    /// MDTS.
+    Mdts(u8),
+    /// A list of namespaces that does not rise.
+    FallingList,
+    /// A list of namespaces that never ends.
+    EndlessList,
+    /// A format that is not among its formats.
+    Format(u8),
+    /// Limits of zero, or none at all, wherever there is one.
+    Limits(u8),
+    /// Entries that have other sizes.
+    EntrySizes,
+    /// Random bytes in every page.
+    Noise,
+}
+
+/// Everything that a controller does wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// With commands.
+    pub rates: Rates,
+    /// With CSTS.
+    pub stuck: Stuck,
+    /// In identify data.
+    pub absurd: Absurd,
+    /// It fails (CFS) at these times, in nanoseconds.
+    pub fatal_at_ns: Vec<u64>,
+    /// It is taken away at this time.
+    pub removed_at_ns: Option<u64>,
+    /// It is taken away after so many accesses to its registers.
+    pub removed_after_accesses: Option<u64>,
+    /// Its removal is announced, and not only seen.
+    pub announced: bool,
+    /// Its function can be reset.
+    pub resettable: bool,
+    /// It tells of changed namespaces now and then, in a million steps.
+    pub events: u32,
+    /// Queues that it grants, zero-based as in its answer.
+    pub queues: u16,
+    /// Entries of a queue at most, zero-based (CAP.MQES).
+    pub mqes: u16,
+}
+
+impl Plan {
+    /// A controller without faults.
+    pub fn honest() -> Plan {
+        Plan {
+            rates: Rates::default(),
+            stuck: Stuck::No,
+            absurd: Absurd::No,
+            fatal_at_ns: Vec::new(),
+            removed_at_ns: None,
+            removed_after_accesses: None,
+            announced: false,
+            resettable: true,
+            events: 0,
+            queues: 7,
+            mqes: 63,
+        }
+    }
+
+    /// Draws one: mostly one or two kinds of fault, so that what is found has a cause.
+    pub fn draw(entropy: &mut Entropy) -> Plan {
+        let mut plan = Plan { events: *entropy.pick(&[0, 0, 200, 5_000]), ..Plan::honest() };
+        (plan.mqes, plan.queues) = (*entropy.pick(&[1, 3, 15, 63, 1023]), *entropy.pick(&[0, 1, 7, 126]));
+        for _ in 0..1 + entropy.below(2) {
+            plan.spoil(entropy);
+        }
+        plan
+    }
+
+    fn spoil(&mut self, entropy: &mut Entropy) {
+        let rate = *entropy.pick(&[2_000, 20_000, 100_000, 300_000]);
+        let rates = &mut self.rates;
+        match entropy.below(20) {
+            0 => {}
+            1 => rates.late = rate,
+            2 => rates.lost = rate,
+            3 => rates.swallowed = rate,
+            4 => rates.duplicate = rate,
+            5 => rates.wrong_id = rate,
+            6 => rates.corrupt = rate,
+            7 => rates.passing_error = rate,
+            8 => rates.lasting_error = rate,
+            9 => rates.deaf = rate,
+            10 => rates.lie = rate,
+            11 => self.stuck = Stuck::NeverReady(1 + entropy.below(3) as u32),
+            12 => {
+                (self.stuck, self.resettable) = (Stuck::NeverStops, entropy.coin());
+                rates.lost = 20_000;
+            }
+            13 => self.stuck = Stuck::FailsAtStart(1 + entropy.below(3) as u32),
+            14 | 15 => {
+                for _ in 0..1 + entropy.below(3) {
+                    self.fatal_at_ns.push(entropy.below(20_000_000));
+                }
+                self.fatal_at_ns.sort_unstable();
+            }
+            16 => (self.removed_at_ns, self.announced) = (Some(entropy.below(20_000_000)), entropy.coin()),
+            17 => (self.removed_after_accesses, self.announced) = (Some(entropy.below(60)), entropy.coin()),
+            _ => self.absurd = Self::absurd(entropy),
+        }
+    }
+
+    fn absurd(entropy: &mut Entropy) -> Absurd {
+        match entropy.below(9) {
+            0 => Absurd::BlockShift(*entropy.pick(&[0, 1, 8, 10, 13, 16, 31, 32, 63, 64, 255])),
+            1 => Absurd::Blocks(*entropy.pick(&[0, 1, 1 << 40, u64::MAX - 1, u64::MAX])),
+            2 => Absurd::Mdts(*entropy.pick(&[1, 31, 32, 52, 63, 64, 255])),
+            3 => Absurd::FallingList,
+            4 => Absurd::EndlessList,
+            5 => Absurd::Format(*entropy.pick(&[1, 15, 0x10, 0x7f, 0xff])),
+            6 => Absurd::Limits(*entropy.pick(&[0, 1, 0xff])),
+            7 => Absurd::EntrySizes,
+            _ => Absurd::Noise,
+        }
+    }
+
+    /// Does it answer for what it has not done, or say what is not so? Then what is read from it proves nothing.
+    pub fn lies(&self) -> bool {
+        self.rates.lie > 0 || !matches!(self.absurd, Absurd::No)
+    }
+
+    /// Is everything that it does within the rules, so that not one request may fail?
+    pub fn is_harmless(&self) -> bool {
+        let Rates { duplicate, wrong_id: 0, lost: 0, swallowed: 0, lasting_error: 0, passing_error: 0, deaf: 0, lie: 0, late: 0, corrupt } =
+            self.rates
+        else {
+            return false;
+        };
+        let _ = (duplicate, corrupt);
+        self.stuck == Stuck::No && self.absurd == Absurd::No && self.fatal_at_ns.is_empty() && !self.is_removed()
+    }
+
+    /// Is it taken away at some time?
+    pub fn is_removed(&self) -> bool {
+        self.removed_at_ns.is_some() || self.removed_after_accesses.is_some()
+    }
+
+    /// Can it not be stopped by anything, so that what it was given stays with it?
+    pub fn is_unstoppable(&self) -> bool {
+        self.stuck == Stuck::NeverStops && !self.resettable
+    }
+}

@@ -1,0 +1,114 @@
+//! Queues: what is fetched, what is under way, what is answered.
+
+use crate::model::{Model, Under};
+use doorbell_mem::Foreign;
+use doorbell_wire_nvme::{Cid, Cqe, Sqe, Status, bytes, view};
+
+/// A submission queue.
+pub(crate) struct Submission {
+    pub(crate) cqid: u16,
+    pub(crate) base: u64,
+    pub(crate) entries: u16,
+    pub(crate) head: u16,
+    /// The doorbell as it was last acted upon.
+    pub(crate) seen: u32,
+    /// A doorbell that is overlooked.
+    pub(crate) overlooked: Option<u32>,
+}
+
+/// A completion queue.
+pub(crate) struct Completion {
+    pub(crate) base: u64,
+    pub(crate) entries: u16,
+    pub(crate) tail: u16,
+    pub(crate) phase: bool,
+}
+
+impl Model {
+    fn doorbell(&self, index: u32) -> u32 {
+        let seg = Foreign::of(self.doorbells()).seg(u64::from(index) * 4, 4);
+        seg.map_or(0, |seg| seg.load32(0))
+    }
+
+    pub(crate) fn silence_doorbell(&self, index: u32) {
+        if let Some(seg) = Foreign::of(self.doorbells()).seg(u64::from(index) * 4, 4) {
+            seg.store32(0, 0);
+        }
+    }
+
+    /// Looks at the doorbells and takes in what is new.
+    pub(crate) fn fetch(&mut self) {
+        let ids: Vec<u16> = self.submissions.keys().copied().collect();
+        for sqid in ids {
+            let tail = self.doorbell(u32::from(sqid) * 2);
+            let Some(queue) = self.submissions.get_mut(&sqid) else { continue };
+            if tail == queue.seen || queue.overlooked == Some(tail) {
+                continue;
+            }
+            if tail >= queue.entries.into() {
+                self.counters.driver_errors += 1;
+                continue;
+            }
+            if self.entropy.chance(self.plan.rates.deaf) {
+                queue.overlooked = Some(tail);
+                continue;
+            }
+            (queue.seen, queue.overlooked) = (tail, None);
+            let (base, entries) = (queue.base, queue.entries);
+            let mut head = queue.head;
+            while u32::from(head) != tail {
+                let mut raw = [0; 64];
+                self.memory.read(base + u64::from(head) * 64, &mut raw);
+                head = if head + 1 == entries { 0 } else { head + 1 };
+                if let Some(sqe) = view::<Sqe>(&raw).copied() {
+                    self.begin(sqid, sqe);
+                }
+            }
+            if let Some(queue) = self.submissions.get_mut(&sqid) {
+                queue.head = head;
+            }
+        }
+    }
+
+    /// Is there room for `n` more answers?
+    pub(crate) fn has_room(&self, cqid: u16, n: u32) -> bool {
+        let Some(queue) = self.completions.get(&cqid) else { return true };
+        let (entries, head) = (u32::from(queue.entries), self.doorbell(u32::from(cqid) * 2 + 1));
+        let used = (u32::from(queue.tail) + entries - head.min(entries - 1)) % entries;
+        used + n < entries
+    }
+
+    /// Writes an answer, with its phase, and makes it seen last.
+    pub(crate) fn answer(&mut self, sqid: u16, cid: Cid, status: Status, dw0: u32) {
+        let Some((cqid, head)) = self.submissions.get(&sqid).map(|q| (q.cqid, q.head)) else { return };
+        let corrupt = self.entropy.chance(self.plan.rates.corrupt);
+        let noise = self.entropy.word();
+        let Some(queue) = self.completions.get_mut(&cqid) else { return };
+        let cqe = Cqe::new(cid, status).with_dw0(dw0).with_sqhd(head).with_sqid(sqid).with_phase(queue.phase);
+        let cqe = if corrupt { cqe.with_sqhd(noise as u16).with_sqid((noise >> 16) as u16) } else { cqe };
+        let at = queue.base + u64::from(queue.tail) * 16;
+        queue.tail += 1;
+        if queue.tail == queue.entries {
+            (queue.tail, queue.phase) = (0, !queue.phase);
+        }
+        let raw = bytes(&cqe);
+        if let (Some(low), Some(high)) = (raw.get(..12), raw.get(12..)) {
+            self.memory.write(at, low);
+            self.memory.write(at + 12, high);
+        }
+        self.counters.answers += 1;
+    }
+
+    /// An identifier that names nothing in flight on a queue.
+    pub(crate) fn stray_id(&mut self, sqid: u16) -> Cid {
+        let entries = self.submissions.get(&sqid).map_or(1, |q| q.entries);
+        Cid(entries.saturating_add((self.entropy.word() as u16) % 1000))
+    }
+
+    /// Another command of the queue.
+    pub(crate) fn other(&mut self, of: &Under) -> Option<Cid> {
+        let others = self.under.iter().filter(|u| u.sqid == of.sqid && u.sqe.cid != of.sqe.cid);
+        let others: Vec<u16> = others.map(|u| u.sqe.cid.get()).collect();
+        (!others.is_empty()).then(|| Cid(*self.entropy.pick(&others)))
+    }
+}
