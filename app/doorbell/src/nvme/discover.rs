@@ -9,6 +9,9 @@ use doorbell_nvme::{Controller, Payload};
 use doorbell_wire_nvme::{AdminCommand, NqnField};
 use serde_json::{Value, json};
 
+#[cfg(test)]
+mod tests;
+
 /// Bytes of one piece of the log: what every controller can send at once.
 const PIECE: u32 = 4096;
 
@@ -34,7 +37,7 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<(), Failed> {
             found.kind.to_string(),
             format!("{} {} {}", found.entry.trtype, found.entry.traddr, found.entry.trsvcid),
             if found.cntlid == 0xffff { "a new one".to_owned() } else { found.cntlid.to_string() },
-            found.id.as_ref().map_or_else(|| "cannot be reached from here".to_owned(), |id| format!("'{id}'")),
+            found.id.as_ref().map_or_else(|| "cannot be reached from here".to_owned(), |id| quoted(&id.to_string())),
         ]);
     }
     match log.found.is_empty() {
@@ -55,6 +58,14 @@ async fn read(controller: &Controller) -> Result<Log, Failed> {
             return Ok(log);
         }
     }
+}
+
+/// A text for a shell's command line. Names come from the target, and nothing in them may end the quotes or move the cursor.
+fn quoted(text: &str) -> String {
+    if text.contains(|c: char| c == '\'' || c.is_control()) {
+        return "its name holds a quote or control character: see --json".to_owned();
+    }
+    format!("'{text}'")
 }
 
 /// A name for people, whatever the target put there.
