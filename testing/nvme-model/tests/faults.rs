@@ -4,7 +4,7 @@
 use doorbell_block::{BlockDevice, Op, Status};
 use doorbell_mem::Regions;
 use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, Policy, State};
-use doorbell_nvme_model::{DiskSpec, Model, Plan, SimFunction, Stuck};
+use doorbell_nvme_model::{Absurd, DiskSpec, Model, Plan, SimFunction, Stuck};
 use doorbell_reactor::{AsyncQueue, Local};
 use doorbell_sim::{Entropy, Machine, MachineSpec, seeds};
 use doorbell_sys::helper::Helpers;
@@ -226,10 +226,12 @@ async fn scenario(run: Rc<Run>, env: Env, locals: Vec<Local>, function: Arc<SimF
         start(&run, &locals, namespace, &mut entropy);
     }
     let identify = AdminCommand::Identify(Identify { cns: Cns::CONTROLLER, ..Identify::default() }).encode();
+    let mut resets = if run.plan.absurd == Absurd::EndlessList { 1 } else { u32::MAX };
     while run.under_way.get() > 0 {
         env.local.sleep_ns(entropy.below(4_000_000)).await;
         match entropy.below(12) {
-            0 => {
+            0 if resets > 0 => {
+                resets -= 1;
                 let _ = controller.reset().await;
             }
             1 | 2 => {

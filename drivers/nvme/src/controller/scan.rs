@@ -43,6 +43,8 @@ impl Inner {
         for nsid in present {
             match self.describe(nsid, limits.as_deref()).await {
                 Ok(described) => self.note(nsid, described),
+                // One that does not answer would be waited for as often as it has namespaces.
+                Err(error @ NvmeError::TimedOut { .. }) => return Err(error),
                 Err(error) => tracing::error!(controller = %self.name, nsid, %error, "a namespace is left out"),
             }
         }
