@@ -1,0 +1,171 @@
+//! Doorbell as a host: its own target over TCP and over vfio-user, killed and started again on either side.
+
+mod support;
+
+use rustix::process::Signal;
+use serde_json::{Value, json};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+use support::{Folder, Server};
+
+const DEADLINE: Duration = Duration::from_secs(60);
+
+/// A configuration with one controller.
+fn config(folder: &Folder, params: Value) {
+    let config = json!({"subsystems": [{"subsystem": "bdev", "config": [{"method": "bdev_nvme_attach_controller", "params": params}]}]});
+    std::fs::write(folder.path().join("drive.json"), config.to_string()).unwrap();
+}
+
+/// Begins a verified load on its first namespace.
+fn load(folder: &Folder, seconds: &str) -> Child {
+    let words = "perf block --json --config drive.json --device Nvme0n1 --pattern randrw --verify --destroy-data --queue-depth 32 --time";
+    let words: Vec<&str> = words.split(' ').chain([seconds]).collect();
+    folder.command(&words).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// How it ended: whether all was well, and its figures.
+fn figures(child: Child) -> (bool, Value) {
+    let output = child.wait_with_output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    let last = text.lines().last().unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    (output.status.success(), serde_json::from_str(last).unwrap())
+}
+
+/// I/O commands that a target has answered so far.
+fn answered(folder: &Folder) -> u64 {
+    let stats = folder.rpc(&["nvmf_get_stats"]).unwrap();
+    stats["poll_groups"].as_array().unwrap().iter().filter_map(|group| group["completed_nvme_io"].as_u64()).sum()
+}
+
+/// Waits until a target has answered a thousand more.
+fn until_loaded(folder: &Folder, before: u64) {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        if answered(folder) >= before + 1000 {
+            return;
+        }
+        assert!(Instant::now() < until, "no load comes");
+        std::thread::yield_now();
+    }
+}
+
+fn target(folder: &Folder, listen: &str) -> Server {
+    folder.serve(&["--file", "disk.img,size=64M", "--allow-any-host", "--listen", listen, "--nqn", NQN]).ready()
+}
+
+const NQN: &str = "nqn.2026-11.io.doorbell:initiator";
+
+#[test]
+fn a_target_that_is_killed_under_load_is_found_again_and_nothing_is_lost() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let server = target(&there, "127.0.0.1:0");
+    let port = server.after(" -s ").to_owned();
+    let tcp = json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port, "subnqn": NQN,
+        "hdgst": true, "ddgst": true, "reconnect_delay_sec": 1});
+    config(&here, tcp);
+    let load = load(&here, "4");
+    until_loaded(&there, 0);
+    server.signal(Signal::KILL);
+    drop(server);
+    let server = target(&there, &format!("127.0.0.1:{port}"));
+    until_loaded(&there, 0);
+    let (clean, out) = figures(load);
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+    drop(server);
+}
+
+/// A target that serves memory over vfio-user beside TCP.
+fn endpoint(folder: &Folder) -> Server {
+    let server = folder.serve(&["--malloc", "64M", "--allow-any-host", "--listen", "127.0.0.1:0", "--nqn", NQN]).ready();
+    folder.rpc(&["nvmf_create_transport", "trtype=VFIOUSER"]).unwrap();
+    let at = folder.path().join("vm0");
+    std::fs::create_dir_all(&at).unwrap();
+    let (nqn, traddr) = (format!("nqn={NQN}"), format!("listen_address.traddr={}", at.display()));
+    folder.rpc(&["nvmf_subsystem_add_listener", &nqn, "listen_address.trtype=VFIOUSER", &traddr]).unwrap();
+    server
+}
+
+fn by_vfio_user(here: &Folder, there: &Folder) {
+    config(here, json!({"name": "Nvme0", "trtype": "VFIOUSER", "traddr": there.path().join("vm0")}));
+}
+
+#[test]
+fn over_vfio_user_either_side_may_die_and_the_other_goes_on() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let server = endpoint(&there);
+    by_vfio_user(&here, &there);
+    let (clean, out) = figures(load(&here, "0.5"));
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+    // The host dies in the middle of it: the next one is served as if nothing had been.
+    let before = answered(&there);
+    let mut dying = load(&here, "30");
+    until_loaded(&there, before);
+    dying.kill().unwrap();
+    dying.wait().unwrap();
+    let (clean, out) = figures(load(&here, "0.5"));
+    assert!(clean && out["errors"] == 0, "{out}");
+    // The target dies: the device has gone, every request ends, and so does the load. Once it is back it can be attached again.
+    let before = answered(&there);
+    let orphan = load(&here, "4");
+    until_loaded(&there, before);
+    server.signal(Signal::KILL);
+    drop(server);
+    let (clean, out) = figures(orphan);
+    assert!(!clean && out["errors"].as_u64().unwrap() > 0, "{out}");
+    let server = endpoint(&there);
+    let (clean, out) = figures(load(&here, "0.5"));
+    assert!(clean && out["errors"] == 0, "{out}");
+    drop(server);
+}
+
+#[test]
+fn a_drive_elsewhere_is_served_on() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let far = target(&there, "127.0.0.1:0");
+    let drive = format!("trtype:TCP adrfam:IPv4 traddr:127.0.0.1 trsvcid:{} subnqn:{NQN}", far.after(" -s "));
+    let near =
+        here.serve(&["--nvme", &drive, "--allow-any-host", "--listen", "127.0.0.1:0", "--nqn", "nqn.2026-11.io.doorbell:near"]).ready();
+    assert!(near.banner().contains("Nvme0n1  64 MiB"), "{}", near.banner());
+    let bdevs = here.rpc(&["bdev_get_bdevs"]).unwrap();
+    let nvme = &bdevs[0]["driver_specific"]["nvme"][0];
+    assert_eq!((&nvme["trid"]["trtype"], &nvme["ns_data"]["id"]), (&json!("TCP"), &json!(1)));
+    assert_eq!(nvme["ctrlr_data"]["subnqn"], NQN);
+    let saved = here.rpc(&["framework_get_config", "name=bdev"]).unwrap();
+    assert!(saved.to_string().contains("bdev_nvme_attach_controller"), "{saved}");
+    here.rpc(&["bdev_nvme_reset_controller", "name=Nvme0"]).unwrap();
+    let health = here.rpc(&["bdev_nvme_get_controller_health_info", "name=Nvme0"]).unwrap();
+    assert!(health["temperature_celsius"].is_i64() || health["temperature_celsius"].is_u64(), "{health}");
+    // A host of the near one reads and writes the far one's disk.
+    config(
+        &here,
+        json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": near.after(" -s "),
+        "subnqn": "nqn.2026-11.io.doorbell:near"}),
+    );
+    let (clean, out) = figures(load(&here, "0.5"));
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+    here.rpc(&["bdev_nvme_detach_controller", "name=Nvme0"]).unwrap();
+    assert_eq!(here.rpc(&["bdev_get_bdevs"]).unwrap(), json!([]));
+    let (status, log) = near.stop(Signal::TERM);
+    assert!(status.success(), "{log}");
+}
+
+#[test]
+fn what_cannot_be_attached_says_why() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let far = target(&there, "127.0.0.1:0");
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    let port = format!("trsvcid=\"{}\"", far.after(" -s "));
+    let attach = |more: &[&str]| {
+        let words: Vec<&str> = ["bdev_nvme_attach_controller", "name=N"].iter().chain(more).copied().collect();
+        here.rpc(&words).unwrap_err()
+    };
+    let wrong = attach(&["trtype=TCP", "traddr=127.0.0.1", &port, "subnqn=nqn.2026-11.io.doorbell:other"]);
+    assert!(wrong.contains("nqn.2026-11.io.doorbell:other"), "{wrong}");
+    let nobody = attach(&["trtype=TCP", "traddr=127.0.0.1", "trsvcid=\"1\"", &format!("subnqn={NQN}")]);
+    assert!(nobody.contains("127.0.0.1:1"), "{nobody}");
+    let unbound = attach(&["trtype=PCIe", "traddr=ffff:1f:1f.7"]);
+    assert!(unbound.contains("ffff:1f:1f.7"), "{unbound}");
+    let none = attach(&["trtype=VFIOUSER", "traddr=/nowhere"]);
+    assert!(none.contains("/nowhere"), "{none}");
+    drop((near, far));
+}
