@@ -8,6 +8,8 @@ pub mod nvme_tcp_link;
 pub mod nvme_tcp_pdu;
 pub mod nvmf_connection;
 pub mod rpc_session;
+pub mod vfio_user_messages;
+pub mod vfio_user_queues;
 
 /// Takes an input.
 pub type Run = fn(&[u8]);
@@ -23,6 +25,8 @@ pub const TARGETS: &[(&str, Run, Seeds)] = &[
     ("nvme_tcp_pdu", nvme_tcp_pdu::run, nvme_tcp_pdu::seeds),
     ("nvmf_connection", nvmf_connection::run, nvmf_connection::seeds),
     ("rpc_session", rpc_session::run, rpc_session::seeds),
+    ("vfio_user_messages", vfio_user_messages::run, vfio_user_messages::seeds),
+    ("vfio_user_queues", vfio_user_queues::run, vfio_user_queues::seeds),
 ];
 
 /// Formats a value to nowhere: `Display` and `Debug` meet hostile input too, in logs.
