@@ -36,7 +36,7 @@ pub(crate) struct Flight {
     /// The command itself, where it is not made from the request: administration and passthrough.
     pub(crate) raw: Option<Box<Raw>>,
     pub(crate) owner: OwnerId,
-    /// When it was first given to a link.
+    /// When it was last given to a link.
     pub(crate) since: Ticks,
     /// How often it was tried before.
     pub(crate) tries: u8,

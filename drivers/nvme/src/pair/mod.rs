@@ -203,7 +203,8 @@ impl Pair {
 
     /// Gives a command to the link; back when there is no room.
     #[inline]
-    fn start(&mut self, cx: &mut Cx, flight: Flight) -> Option<Flight> {
+    fn start(&mut self, cx: &mut Cx, mut flight: Flight) -> Option<Flight> {
+        flight.since = self.now;
         let Some(link) = self.link.as_mut().filter(|link| link.has_room()) else { return Some(flight) };
         let made;
         let sqe = match &flight.raw {
