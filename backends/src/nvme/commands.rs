@@ -29,6 +29,9 @@ pub(super) async fn reset(drives: &Drives, params: Reset) -> Result<bool, RpcErr
 }
 
 fn failed(error: CommandError) -> RpcError {
+    if error == CommandError::Reserved {
+        return RpcError::not_permitted().because(error);
+    }
     RpcError::io().because(error)
 }
 

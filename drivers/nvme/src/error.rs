@@ -46,6 +46,9 @@ pub enum CommandError {
     /// The controller says so.
     #[error("{0}")]
     Status(Status),
+    /// It names memory or queues that the driver answers for, or changes what the driver relies on.
+    #[error("the driver keeps this command to itself")]
+    Reserved,
     /// It was not done, or nobody knows: the controller was reset or has gone.
     #[error("not done: {0}")]
     NotDone(Ended),

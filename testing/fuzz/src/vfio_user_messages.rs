@@ -28,7 +28,10 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let reset = message(13, 0, &[]);
     vec![
         ("version", say(0, &[message(1, 0, &[0x1_0000])])),
-        ("info_of_all", say(AGREED, &[message(4, 0, &[16, 0, 0, 0]), message(5, 0, &[64, 0, 0, 0, 0, 0, 0, 0]), message(7, 0, &[16, 0, 2, 0])])),
+        (
+            "info_of_all",
+            say(AGREED, &[message(4, 0, &[16, 0, 0, 0]), message(5, 0, &[64, 0, 0, 0, 0, 0, 0, 0]), message(7, 0, &[16, 0, 2, 0])]),
+        ),
         ("map_and_unmap", say(AGREED, &[map.clone(), unmap, reset.clone()])),
         ("interrupts", say(AGREED, &[irqs, message(8, 0, &[20, 0x21, 2, 0, 0])])),
         ("enable", say(MAPPED, &[register(0x24, 0x1f_001f), register(0x2c, 1), register(0x34, 1), register(0x14, 0x46_0001), reset])),

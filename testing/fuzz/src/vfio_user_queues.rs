@@ -27,7 +27,8 @@ fn transfer(kind: u8, blocks: u8, lba: u8, one: u8, two: u8) -> Vec<u8> {
 /// A client each.
 pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
     let say = |parts: &[Vec<u8>]| [&[0][..], &parts.concat(), &[SETTLE, REAP | IO, REAP]].concat();
-    let list: Vec<u8> = [&[31 << 3 | 4, 0x08, 0, 0x38, 0][..], &(0..31u64).flat_map(|n| (n * 4096).to_le_bytes()).collect::<Vec<_>>()].concat();
+    let list: Vec<u8> =
+        [&[31 << 3 | 4, 0x08, 0, 0x38, 0][..], &(0..31u64).flat_map(|n| (n * 4096).to_le_bytes()).collect::<Vec<_>>()].concat();
     vec![
         ("read_and_write", say(&[transfer(1, 7, 0, 0, 2), transfer(2, 15, 3, 4, 8)])),
         ("list", say(&[list, transfer(1, 63, 0, 0, 1)])),

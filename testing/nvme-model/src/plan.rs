@@ -191,9 +191,4 @@ impl Plan {
     pub fn is_removed(&self) -> bool {
         self.removed_at_ns.is_some() || self.removed_after_accesses.is_some()
     }
-
-    /// Can it not be stopped by anything, so that what it was given stays with it?
-    pub fn is_unstoppable(&self) -> bool {
-        self.stuck == Stuck::NeverStops && !self.resettable
-    }
 }

@@ -271,10 +271,6 @@ fn run_plan(seed: u64, plan: Plan, mut entropy: Entropy) -> Vec<String> {
     });
     let ended = turn(&mut machine, &model, &done);
     let mut wrong = run.complaints.take();
-    // What is given to a controller that nothing stops stays with it.
-    if plan.is_unstoppable() {
-        return wrong;
-    }
     if let Err(stalled) = ended {
         wrong.push(format!("{stalled}; {} workers are left", run.under_way.get()));
         return wrong;

@@ -3,8 +3,8 @@
 use super::pointer::{self, ListRoom, Pages, Pointing, Refusal};
 use super::shadow::Shadow;
 use crate::{Bar, Domain, Doorbell, PciError};
-use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions};
-use doorbell_wire_nvme::{Cqe, Sqe, view};
+use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions, SgList};
+use doorbell_wire_nvme::{Cqe, Sqe, U64, view};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -275,7 +275,11 @@ impl<T: Carrier> MemoryQueue<T> {
         pointer::point(sqe, list, &self.domain, self.pointing, room)?;
         match self.flight.get(cid).and_then(Carrier::meta) {
             Some(meta) => pointer::point_meta(sqe, meta, &self.domain),
-            None => Ok(()),
+            None => {
+                // Whatever the command said: an address comes from what is in flight, or there is none.
+                sqe.mptr = U64::new(0);
+                Ok(())
+            }
         }
     }
 
@@ -372,15 +376,26 @@ impl<T: Carrier> MemoryQueue<T> {
         self.told = self.head;
     }
 
-    /// Everything that is in flight, if its controller was seen to be silent since the queue was given to it: the rings are as new, and
-    /// have to be made known again. `None` while it may still be at work.
+    /// Is any memory of what is in flight, or of the rings, mapped for the device? Behind an IOMMU what is not cannot be touched.
+    fn is_reachable(&self) -> bool {
+        let reaches = |list: &SgList| list.segs().iter().any(|seg| self.domain.run(seg, 0, seg.len()).is_some());
+        let rings = self.domain.find(&self.region, self.region.base().addr() as u64, 1).is_some();
+        let flights = self
+            .flight
+            .each()
+            .any(|(cid, item)| self.flight.segments(cid).is_some_and(reaches) || Carrier::meta(item).is_some_and(reaches));
+        self.domain.is_physical() || rings || flights
+    }
+
+    /// Everything that is in flight, if its controller was seen to be silent since the queue was given to it, or can reach none of it any
+    /// more: the rings are as new, and have to be made known again. `None` while it may still be at work.
     pub fn reclaim(&mut self) -> Option<Vec<T>> {
-        if self.bar.silences() <= self.born {
+        if self.bar.silences() <= self.born && self.is_reachable() {
             return None;
         }
         let epoch = self.flight.epoch();
         // SAFETY: the controller's own register said that it is not ready (or it is not there any more) after everything here was given
-        // to it: it does no more DMA for it (Base 2.1, 3.5.1 and 3.7.2).
+        // to it: it does no more DMA for it (Base 2.1, 3.5.1 and 3.7.2). Or no part of it is mapped for the controller any more.
         let quiet = unsafe { self.key.quiesced(epoch) };
         let back = self.flight.reclaim(&quiet);
         self.born = self.bar.silences();

@@ -129,14 +129,18 @@ impl Device {
 
 fn world(entries: u16) -> (MemoryQueue<SgList>, Device, Arc<Bar>, Pool) {
     let (regions, domain) = (Regions::new(), domain());
+    world_of(entries, &regions, &domain)
+}
+
+fn world_of(entries: u16, regions: &Regions, domain: &Arc<Domain>) -> (MemoryQueue<SgList>, Device, Arc<Bar>, Pool) {
     regions.attach(domain.clone()).unwrap();
-    let pool = Pool::new(&regions, &doorbell_mem::PoolSpec::default()).unwrap();
+    let pool = Pool::new(regions, &doorbell_mem::PoolSpec::default()).unwrap();
     let registers = regions.map(4096, Backing::Ordinary, None).unwrap();
     let doorbells = regions.map(4096, Backing::Ordinary, None).unwrap();
     let areas = vec![Area::of_region(0, registers.clone()).unwrap(), Area::of_region(4096, doorbells.clone()).unwrap()];
     let bar = Arc::new(Bar::new(8192, areas, None));
     let spec = QueueSpec { entries, pointing: Pointing::Prp, max_bytes: 1 << 17, node: None, backing: Backing::Ordinary };
-    let mut queue = MemoryQueue::new(&regions, &domain, &bar, &spec).unwrap();
+    let mut queue = MemoryQueue::new(regions, domain, &bar, &spec).unwrap();
     let memory = queue.memory_for_test();
     let (registers, doorbells) = (Foreign::of(registers), Foreign::of(doorbells));
     let device = Device { memory, doorbells, registers, entries: entries.into(), tail: 0, phase: true };
@@ -192,6 +196,18 @@ fn what_is_in_flight_comes_back_only_after_the_controller_was_silent() {
     assert!(queue.reclaim().is_none());
     device.set_ready(false);
     assert!(bar.note_silence());
+    assert_eq!(queue.reclaim().unwrap().len(), 1);
+    assert_eq!(pool.out(), 0);
+}
+
+#[test]
+fn what_a_device_that_never_stops_cannot_reach_any_more_comes_back() {
+    let (regions, domain) = (Regions::new(), domain());
+    let (mut queue, _device, bar, pool) = world_of(8, &regions, &domain);
+    queue.submit(list(&pool), &IoCommand::Flush.encode()).unwrap();
+    assert!(!bar.note_silence() && queue.reclaim().is_none());
+    let observer: Arc<dyn doorbell_mem::RegionObserver> = domain;
+    regions.detach(&observer);
     assert_eq!(queue.reclaim().unwrap().len(), 1);
     assert_eq!(pool.out(), 0);
 }

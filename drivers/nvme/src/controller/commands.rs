@@ -51,17 +51,19 @@ impl Inner {
         Ok(())
     }
 
-    /// Deletes both queues of a pair.
-    pub(super) async fn delete_queue(&self, qid: u16) {
-        self.delete_one(AdminOpcode::DELETE_SQ, qid).await;
-        self.delete_one(AdminOpcode::DELETE_CQ, qid).await;
+    /// Deletes both queues of a pair. False: the controller may still know one.
+    pub(super) async fn delete_queue(&self, qid: u16) -> bool {
+        // A completion queue whose submission queue is there cannot go.
+        self.delete_one(AdminOpcode::DELETE_SQ, qid).await && self.delete_one(AdminOpcode::DELETE_CQ, qid).await
     }
 
-    async fn delete_one(&self, opcode: AdminOpcode, qid: u16) {
+    async fn delete_one(&self, opcode: AdminOpcode, qid: u16) -> bool {
         let sqe = Sqe { cdw10: U32::new(qid.into()), ..Sqe::new(opcode.0) };
-        if let Err(error) = self.command("Delete I/O Queue", sqe, Payload::None).await {
+        let deleted = self.command("Delete I/O Queue", sqe, Payload::None).await;
+        if let Err(error) = &deleted {
             tracing::debug!(controller = %self.name, qid, %error, "a queue was not deleted");
         }
+        deleted.is_ok()
     }
 
     /// Doorbell Buffer Config (Base 2.1, 5.2.5).

@@ -32,7 +32,7 @@ use doorbell_mem::Regions;
 use doorbell_pci::Function;
 use doorbell_reactor::{Local, oneshot};
 use doorbell_sys::helper::Helpers;
-use doorbell_wire_nvme::Sqe;
+use doorbell_wire_nvme::{AdminOpcode, Fuse, Sqe};
 use memory::Memory;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -173,13 +173,20 @@ impl Controller {
         *self.0.watcher.borrow_mut() = Some(watcher);
     }
 
-    /// Sends an admin command and gives its answer, whatever its status is.
+    /// Sends an admin command and gives its answer, whatever its status is. Those that hand memory to the controller for longer than they
+    /// last (queues, shadow doorbells, a host memory buffer), or that end nobody knows when (requests for events), are the driver's own.
     pub async fn admin(&self, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
+        if is_reserved(&sqe) {
+            return Err(CommandError::Reserved);
+        }
         self.0.admin.send(sqe, payload).await
     }
 
     /// Sends a command on the I/O queue of this reactor and gives its answer, whatever its status is.
     pub async fn io(&self, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
+        if sqe.is_fabrics() || sqe.fuse() != Fuse::NORMAL {
+            return Err(CommandError::Reserved);
+        }
         self.0.passthrough(sqe, payload).await
     }
 
@@ -208,6 +215,17 @@ impl Controller {
     }
 }
 
+/// May only the driver itself send this admin command?
+fn is_reserved(sqe: &Sqe) -> bool {
+    const HOST_MEMORY_BUFFER: u32 = 0x0d;
+    match sqe.admin_opcode() {
+        AdminOpcode::CREATE_SQ | AdminOpcode::DELETE_SQ | AdminOpcode::CREATE_CQ | AdminOpcode::DELETE_CQ => true,
+        AdminOpcode::DOORBELL_BUFFER_CONFIG | AdminOpcode::ASYNC_EVENT_REQUEST | AdminOpcode::KEEP_ALIVE | AdminOpcode::FABRICS => true,
+        AdminOpcode::SET_FEATURES => sqe.cdw10.get() & 0xff == HOST_MEMORY_BUFFER,
+        _ => sqe.fuse() != Fuse::NORMAL,
+    }
+}
+
 impl Inner {
     /// A command of bring-up or supervision: within the time for admin commands.
     pub(crate) async fn command(&self, what: &'static str, sqe: Sqe, payload: Payload) -> Result<Answer, NvmeError> {
@@ -228,3 +246,6 @@ impl Inner {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -11,7 +11,7 @@ use crate::shared::{PairId, Shared};
 use doorbell_block::Cx;
 use doorbell_pci::queue::Pages;
 use doorbell_reactor::Gone;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -19,6 +19,8 @@ use std::sync::atomic::Ordering;
 #[derive(Default)]
 pub(crate) struct Queues {
     pairs: BTreeMap<u64, Entry>,
+    /// Numbers under which the controller may still know a queue that could not be made whole, or deleted: not used again before a reset.
+    spoilt: BTreeSet<u16>,
 }
 
 #[derive(Clone, Copy)]
@@ -35,7 +37,7 @@ impl Queues {
 
     fn free_qid(&self, most: u32) -> Option<u16> {
         let most = u16::try_from(most).unwrap_or(u16::MAX);
-        (1..=most).find(|qid| self.pairs.values().all(|e| e.qid != Some(*qid)))
+        (1..=most).find(|qid| !self.spoilt.contains(qid) && self.pairs.values().all(|e| e.qid != Some(*qid)))
     }
 
     fn set(&mut self, id: PairId, qid: Option<u16>) {
@@ -50,6 +52,7 @@ impl Queues {
     /// The controller knows none any more.
     pub(super) fn forget_numbers(&mut self) {
         self.pairs.values_mut().for_each(|e| e.qid = None);
+        self.spoilt.clear();
     }
 }
 
@@ -86,7 +89,9 @@ impl Inner {
         };
         let made = self.make_queue(id, qid).await;
         if made.is_err() {
-            self.queues.borrow_mut().set(id, None);
+            let mut queues = self.queues.borrow_mut();
+            queues.set(id, None);
+            queues.spoilt.insert(qid);
         }
         made
     }
@@ -136,8 +141,10 @@ impl Inner {
     /// A pair has gone.
     pub(super) async fn retire(&self, id: PairId, tell: bool) {
         let entry = self.queues.borrow_mut().pairs.remove(&id.number);
-        if let (Some(Entry { qid: Some(qid), .. }), Transport::Memory(_), true) = (entry, &self.transport, tell) {
-            self.delete_queue(qid).await;
+        if let (Some(Entry { qid: Some(qid), .. }), Transport::Memory(_), true) = (entry, &self.transport, tell)
+            && !self.delete_queue(qid).await
+        {
+            self.queues.borrow_mut().spoilt.insert(qid);
         }
     }
 }

@@ -169,10 +169,12 @@ impl Inner {
         if let Err(error) = self.silence().await {
             tracing::error!(controller = %self.name, %error, "it could not be stopped");
         }
-        if !self.take_back().await {
+        let back = self.take_back().await;
+        self.transport.close(&self.env).await;
+        // One that does not stop can touch nothing once its memory is unmapped.
+        if !back && !self.take_back().await {
             tracing::error!(controller = %self.name, "commands are left with it: their memory is not used again");
         }
-        self.transport.close(&self.env).await;
     }
 
     /// It is lost or let go: whoever waits is told, and its namespaces leave.
