@@ -45,6 +45,7 @@ const SUBSYSTEMS: &[Tuning] = &[
 const OTHERS: &[(&str, &str)] = &[
     ("bdev", "bdev_set_options"),
     ("bdev", "bdev_raid_set_options"),
+    ("bdev", "bdev_nvme_set_options"),
     ("bdev", "bdev_nvme_set_hotplug"),
     ("bdev", "bdev_iscsi_set_options"),
     ("nvmf", "nvmf_set_config"),

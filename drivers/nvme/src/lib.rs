@@ -1,6 +1,6 @@
 //! An NVMe driver in user space.
 //!
-//! One state machine brings a controller up and keeps it up; a queue of commands is a [`link`], of which there are two kinds: rings in
+//! One state machine brings a controller up and keeps it up; a queue of commands is a link, of which there are two kinds: rings in
 //! memory (a function on PCIe, by VFIO or uio, served over vfio-user, or simulated) and a TCP connection. Each reactor has one queue pair
 //! of a controller, which the namespaces in use there share.
 //!
