@@ -55,7 +55,9 @@ impl Drive {
     pub(super) async fn stop(&self, host: &Host) {
         self.controller.watch(Box::new(|_| ()));
         for namespace in self.controller.namespaces() {
-            if namespace.info().write_cache == WriteCache::WriteThrough || namespace.described().usable.is_err() {
+            let through = namespace.info().write_cache == WriteCache::WriteThrough;
+            // One that is being sought takes no flush: what it had not written it has lost, or keeps.
+            if through || namespace.described().usable.is_err() || self.controller.state() != doorbell_nvme::State::Live {
                 continue;
             }
             let status = match AsyncQueue::open(&host.local, namespace.clone(), 1).await {

@@ -135,9 +135,18 @@ impl Bar {
     /// Core asks the register itself, because what a device may still write to is handed back on the strength of it.
     pub fn note_silence(&self) -> bool {
         const CSTS: u64 = 0x1c;
-        const RDY: u32 = 1;
-        let csts = self.read32(CSTS);
-        let silent = csts & RDY == 0 || csts == u32::MAX;
+        let silent = match (self.mapped(CSTS, 4), &self.rest) {
+            (None, Some(rest)) => {
+                let mut bytes = [0; 4];
+                match rest.read(CSTS, &mut bytes) {
+                    Ok(()) => is_silent(u32::from_le_bytes(bytes)),
+                    Err(PciError::Gone { .. }) => true,
+                    // No answer says nothing about what it does.
+                    Err(_) => false,
+                }
+            }
+            _ => is_silent(self.read32(CSTS)),
+        };
         if silent {
             self.silences.fetch_add(1, Ordering::SeqCst);
         }
@@ -148,6 +157,12 @@ impl Bar {
     pub(crate) fn silences(&self) -> u64 {
         self.silences.load(Ordering::SeqCst)
     }
+}
+
+/// Not ready, or not there.
+fn is_silent(csts: u32) -> bool {
+    const RDY: u32 = 1;
+    csts & RDY == 0 || csts == u32::MAX
 }
 
 /// A mapped doorbell register.

@@ -21,7 +21,8 @@ pub trait Mapper: Send + Sync {
     /// Makes `region` reachable at `iova`.
     fn map(&self, region: &Region, iova: u64) -> Result<(), PciError>;
     /// Ends that. Once it returns the device cannot reach it.
-    fn unmap(&self, iova: u64, len: u64);
+    /// False: nobody knows whether it still can.
+    fn unmap(&self, iova: u64, len: u64) -> bool;
 }
 
 /// Says where each page of a region lies in physical memory.
@@ -188,11 +189,14 @@ impl Domain {
         Ok(iova)
     }
 
-    fn undo(&self, entry: &Entry) {
-        if let (Way::Mapped { mapper, iovas }, Mapping::At(iova)) = (&self.way, &entry.to) {
-            mapper.unmap(*iova, entry.len);
+    /// True once the device cannot reach it. Addresses that it may still reach are not handed out again.
+    fn undo(&self, entry: &Entry) -> bool {
+        let (Way::Mapped { mapper, iovas }, Mapping::At(iova)) = (&self.way, &entry.to) else { return true };
+        let done = mapper.unmap(*iova, entry.len);
+        if done {
             lock(iovas).give_back(*iova);
         }
+        done
     }
 
     fn leave(&self, region: &Region) {
@@ -203,9 +207,9 @@ impl Domain {
         entry.uses -= 1;
         if entry.uses == 0
             && let Some(last) = place.take()
+            && self.undo(&last)
         {
             slot.store(NOTHING, Ordering::Release);
-            self.undo(&last);
         }
     }
 }

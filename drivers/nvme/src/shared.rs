@@ -24,8 +24,8 @@ pub(crate) enum Event {
     Opened(PairId),
     /// A queue pair has gone.
     Closed(PairId),
-    /// A link is lost.
-    Lost(String),
+    /// A link of this bring-up is lost.
+    Lost(u64, String),
     /// A command of a pair is to be aborted.
     Abort(PairId, Cid),
     /// Somebody asks for a reset.
@@ -98,6 +98,8 @@ pub(crate) struct Shared {
     /// Queue pairs at most, as granted.
     pub(crate) pairs_max: AtomicU32,
     next_pair: AtomicU64,
+    /// Rises with each attempt to bring the controller back: what was lost before it is no news.
+    pub(crate) epoch: AtomicU64,
     retry_delays_ms: [AtomicU32; 3],
     mail: Mutex<MailBox>,
 }
@@ -117,6 +119,7 @@ impl Shared {
             state: AtomicU32::new(State::Connecting as u32),
             pairs_max: AtomicU32::new(0),
             next_pair: AtomicU64::new(1),
+            epoch: AtomicU64::new(1),
             retry_delays_ms: Default::default(),
             mail: Mutex::default(),
         }

@@ -57,8 +57,9 @@ impl Mapper for Maps {
         lock(&self.0).memory.map(NAME, region, iova)
     }
 
-    fn unmap(&self, iova: u64, _len: u64) {
+    fn unmap(&self, iova: u64, _len: u64) -> bool {
         lock(&self.0).memory.unmap(iova);
+        true
     }
 }
 

@@ -7,6 +7,7 @@ mod support;
 mod by_hand;
 mod client;
 mod configure;
+mod drives;
 mod refusals;
 mod saved;
 mod states;

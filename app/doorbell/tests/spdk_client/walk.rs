@@ -144,10 +144,14 @@ fn early() -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// Identify Controller, as `bdev_nvme_send_cmd` takes commands.
+const IDENTIFY: &str = "BgAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAEAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA==";
+
 /// What needs something there, in an order in which it is.
 fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
     let path = |file: &str| folder.path().join(file).display().to_string();
     let listen = json!({"trtype": "TCP", "adrfam": "IPv4", "traddr": "127.0.0.1", "trsvcid": port.to_string()});
+    let own = json!({"name": "Self", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port.to_string(), "subnqn": NQN});
     vec![
         ("bdev_malloc_create", json!({"name": "M", "num_blocks": 2048, "block_size": 512})),
         ("bdev_null_create", json!({"name": "N", "num_blocks": 2048, "block_size": 4096})),
@@ -177,6 +181,11 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
         ("nvmf_subsystem_get_listeners", json!({"nqn": NQN})),
         ("nvmf_subsystem_allow_any_host", json!({"nqn": NQN, "allow_any_host": true})),
         ("framework_get_config", json!({"name": "nvmf"})),
+        ("bdev_nvme_attach_controller", own),
+        ("bdev_nvme_get_controller_health_info", json!({"name": "Self"})),
+        ("bdev_nvme_send_cmd", json!({"name": "Self", "cmd_type": "admin", "data_direction": "c2h", "cmdbuf": IDENTIFY, "data_len": 4096})),
+        ("bdev_nvme_reset_controller", json!({"name": "Self"})),
+        ("bdev_nvme_detach_controller", json!({"name": "Self"})),
         ("nvmf_subsystem_remove_host", json!({"nqn": NQN, "host": HOST})),
         ("nvmf_subsystem_remove_listener", json!({"nqn": NQN, "listen_address": listen})),
         ("nvmf_subsystem_remove_ns", json!({"nqn": NQN, "nsid": 3})),

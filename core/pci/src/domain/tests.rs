@@ -15,8 +15,9 @@ impl Mapper for Told {
         Ok(())
     }
 
-    fn unmap(&self, iova: u64, len: u64) {
+    fn unmap(&self, iova: u64, len: u64) -> bool {
         lock(&self.0).retain(|m| *m != (iova, len));
+        true
     }
 }
 

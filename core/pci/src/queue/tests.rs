@@ -14,7 +14,9 @@ impl Mapper for Anywhere {
     fn map(&self, _: &Region, _: u64) -> Result<(), PciError> {
         Ok(())
     }
-    fn unmap(&self, _: u64, _: u64) {}
+    fn unmap(&self, _: u64, _: u64) -> bool {
+        true
+    }
 }
 
 fn domain() -> Arc<Domain> {

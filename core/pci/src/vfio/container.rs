@@ -41,9 +41,10 @@ impl Mapper for Table {
         done.map_err(|error| refused(&error, region.len()))
     }
 
-    fn unmap(&self, iova: u64, len: u64) {
+    fn unmap(&self, iova: u64, len: u64) -> bool {
         // Refused only when the container's last group has gone, and with it all that was mapped.
         let _ = ioctl::unmap(self.fd.as_fd(), iova, len);
+        true
     }
 }
 

@@ -34,6 +34,8 @@ struct Line {
     next: u16,
     /// An answer was missed or made no sense: what comes next cannot be told apart any more.
     is_broken: bool,
+    /// The server itself has gone.
+    hung_up: bool,
 }
 
 /// A connection to a server.
@@ -54,7 +56,7 @@ impl Connection {
         let failed = |e: rustix::io::Errno| PciError::system(name, "watch its socket", e);
         let gone = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         epoll::add(&gone, &stream, epoll::EventData::new_u64(0), epoll::EventFlags::RDHUP).map_err(failed)?;
-        let line = Mutex::new(Line { stream, next: 0, is_broken: false });
+        let line = Mutex::new(Line { stream, next: 0, is_broken: false, hung_up: false });
         Ok(Connection { name: name.to_owned(), line, gone })
     }
 
@@ -71,13 +73,18 @@ impl Connection {
     pub(super) fn call(&self, what: &'static str, command: Command, body: &[u8], fds: &[BorrowedFd<'_>]) -> Result<Answer, PciError> {
         let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
         if line.is_broken {
-            return Err(PciError::Gone { function: self.name.clone() });
+            // Gone only if it really is: a server that was silent too long may still be there, with our memory.
+            return Err(match line.hung_up {
+                true => PciError::Gone { function: self.name.clone() },
+                false => PciError::unusable(&self.name, "its server did not answer as it must, and is not asked any more"),
+            });
         }
         match line.exchange(command, body, fds) {
             Ok(Ok(answer)) => Ok(answer),
             Ok(Err(number)) => Err(PciError::system(&self.name, what, io::Error::from_raw_os_error(number.cast_signed()))),
             Err(error) => {
                 line.is_broken = true;
+                line.hung_up = !matches!(error.kind(), io::ErrorKind::TimedOut | io::ErrorKind::InvalidData);
                 let _ = line.stream.shutdown(Shutdown::Both);
                 Err(match error.kind() {
                     io::ErrorKind::TimedOut => {

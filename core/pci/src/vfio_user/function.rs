@@ -221,10 +221,11 @@ impl Mapper for Shared {
         self.0.call("share memory with its server", Command::DMA_MAP, &map.encode(), &[file.as_fd()]).map(drop)
     }
 
-    fn unmap(&self, iova: u64, len: u64) {
+    fn unmap(&self, iova: u64, len: u64) -> bool {
         let unmap = DmaUnmap { argsz: DmaUnmap::LEN as u32, flags: DmaUnmapFlags::default(), address: iova, size: len };
-        // A server that refuses, or that has gone, has nothing mapped, or is past asking.
-        let _ = self.0.call("take memory back from its server", Command::DMA_UNMAP, &unmap.encode(), &[]);
+        let answer = self.0.call("take memory back from its server", Command::DMA_UNMAP, &unmap.encode(), &[]);
+        // One that has gone has nothing mapped. One that refuses or says nothing may.
+        matches!(answer, Ok(_) | Err(PciError::Gone { .. }))
     }
 }
 

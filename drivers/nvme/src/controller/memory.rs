@@ -66,7 +66,6 @@ impl Memory {
         let observer: Arc<dyn RegionObserver> = function.domain().clone();
         let seen = observer.clone();
         let work = move || {
-            opened.set_bus_master(true)?;
             let bar = opened.bar(0)?;
             regions.attach(seen)?;
             Ok::<_, doorbell_pci::PciError>(bar)
@@ -165,6 +164,10 @@ impl Inner {
         };
         let (mut link, (sq, cq)) = parts.make()?;
         let size = parts.entries - 1;
+        // Only now: one that was still at work for somebody before us has stopped.
+        let function = memory.function.clone();
+        let master = self.env.blocking(move || function.set_bus_master(true)).await;
+        master.ok_or_else(|| NvmeError::unusable(&self.name, "no helper thread could let it do DMA"))??;
         let r = &memory.registers;
         r.write32(Property::AQA, Aqa::new().with_asqs(size).with_acqs(size).into_bits()).await;
         r.write64(Property::ASQ, sq.address()).await;

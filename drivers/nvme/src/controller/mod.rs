@@ -179,7 +179,13 @@ impl Controller {
         if is_reserved(&sqe) {
             return Err(CommandError::Reserved);
         }
-        self.0.admin.send(sqe, payload).await
+        let changes =
+            matches!(sqe.admin_opcode(), AdminOpcode::FORMAT_NVM | AdminOpcode::NAMESPACE_MANAGEMENT | AdminOpcode::NAMESPACE_ATTACHMENT);
+        let answer = self.0.admin.send(sqe, payload).await;
+        if changes {
+            self.0.shared.tell(Event::Rescan);
+        }
+        answer
     }
 
     /// Sends a command on the I/O queue of this reactor and gives its answer, whatever its status is.
@@ -221,6 +227,8 @@ fn is_reserved(sqe: &Sqe) -> bool {
     match sqe.admin_opcode() {
         AdminOpcode::CREATE_SQ | AdminOpcode::DELETE_SQ | AdminOpcode::CREATE_CQ | AdminOpcode::DELETE_CQ => true,
         AdminOpcode::DOORBELL_BUFFER_CONFIG | AdminOpcode::ASYNC_EVENT_REQUEST | AdminOpcode::KEEP_ALIVE | AdminOpcode::FABRICS => true,
+        // A controller data queue keeps its memory.
+        AdminOpcode(0x45) => true,
         AdminOpcode::SET_FEATURES => sqe.cdw10.get() & 0xff == HOST_MEMORY_BUFFER,
         _ => sqe.fuse() != Fuse::NORMAL,
     }

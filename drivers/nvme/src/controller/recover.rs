@@ -70,7 +70,14 @@ impl Inner {
         let (regions, domain) = (self.env.regions.clone(), memory.function.domain().clone());
         let Some(made) = self.env.blocking(move || ShadowPages::new(&regions, &domain)).await else { return };
         let outcome = match made {
-            Ok(pages) => self.configure_shadows(pages.addresses()).await.map(|()| pages),
+            Ok(pages) => match self.configure_shadows(pages.addresses()).await {
+                Ok(()) => Ok(pages),
+                Err(error) => {
+                    // Nobody knows whether the controller took them: they are never anybody else's.
+                    std::mem::forget(pages);
+                    Err(error)
+                }
+            },
             Err(error) => Err(error.into()),
         };
         match outcome {
@@ -135,6 +142,9 @@ impl Inner {
         tracing::warn!(controller = %self.name, ?why, "resetting");
         self.shared.counters.resets.fetch_add(1, Ordering::Relaxed);
         self.shared.set_state(State::Resetting);
+        self.shared.epoch.fetch_add(1, Ordering::AcqRel);
+        // Keep-alive and requests for events of the last bring-up end.
+        self.epoch.set(self.epoch.get() + 1);
         self.hold_all().await;
         let mut failed_fast = false;
         loop {
@@ -160,8 +170,23 @@ impl Inner {
                     self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
                 }
             }
-            self.env.local.sleep_ns(u64::from(self.options.reconnect_delay_ms) * 1_000_000).await;
+            if !self.pause().await {
+                return false;
+            }
         }
+    }
+
+    /// Waits until the next attempt. False when it is to be let go instead.
+    async fn pause(&self) -> bool {
+        const STEP_NS: u64 = 100_000_000;
+        let until = self.env.local.now().after(u64::from(self.options.reconnect_delay_ms) * 1_000_000);
+        while self.env.local.now() < until {
+            if self.waiting.borrow().wants_detach() {
+                return false;
+            }
+            self.env.local.sleep_until(until.min(self.env.local.now().after(STEP_NS))).await;
+        }
+        !self.waiting.borrow().wants_detach()
     }
 
     /// Makes the controller silent, whatever it takes, so that memory can be taken from it.

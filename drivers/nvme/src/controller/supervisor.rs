@@ -3,7 +3,7 @@
 use super::Inner;
 use super::transport::Transport;
 use crate::admin::{Answer, Commands, Payload};
-use crate::error::CommandError;
+use crate::error::{CommandError, NvmeError};
 use crate::options::OnTimeout;
 use crate::pair::{Overdue, Pair};
 use crate::shared::{Event, PairId, State, Why};
@@ -30,6 +30,11 @@ impl Waiting {
         let (tx, rx) = oneshot();
         self.resets.push(tx);
         rx
+    }
+
+    /// Is somebody waiting for it to be let go?
+    pub(super) fn wants_detach(&self) -> bool {
+        !self.detach.is_empty()
     }
 
     pub(super) fn detach(&mut self) -> Receiver<()> {
@@ -79,9 +84,14 @@ impl Inner {
         match event {
             Event::Opened(id) => self.serve_or_end(id).await,
             Event::Closed(id) => self.retire(id, true).await,
-            Event::Lost(why) => return self.reset(&Why::Lost(why)).await,
+            Event::Lost(epoch, _) if epoch < self.shared.epoch.load(Ordering::Acquire) => {}
+            Event::Lost(_, why) => return self.reset(&Why::Lost(why)).await,
             Event::Reset(why) => return self.reset(&why).await,
-            Event::Abort(id, cid) => self.abort(id, cid).await,
+            Event::Abort(id, cid) => {
+                if !self.abort(id, cid).await {
+                    return self.reset(&Why::TimedOut).await;
+                }
+            }
             Event::Rescan => {
                 if let Err(error) = self.scan().await {
                     tracing::warn!(controller = %self.name, %error, "its namespaces could not be looked at");
@@ -147,7 +157,10 @@ impl Inner {
                 OnTimeout::Nothing => {}
                 OnTimeout::Abort if oldest.age_ns < 2 * limit_ns => {
                     for overdue in late {
-                        self.abort(id, overdue.cid).await;
+                        if !self.abort(id, overdue.cid).await {
+                            // One that does not even answer an Abort answers nothing.
+                            return self.reset(&Why::TimedOut).await;
+                        }
                     }
                 }
                 OnTimeout::Abort | OnTimeout::Reset => return self.reset(&Why::TimedOut).await,
@@ -157,11 +170,16 @@ impl Inner {
     }
 
     /// Asks the controller to give a command back. It comes back by itself or aborted; the answer to the Abort says nothing more.
-    async fn abort(&self, id: PairId, cid: Cid) {
-        let Some(sqid) = self.queues.borrow().qid(id) else { return };
+    /// False when there is no answer in time.
+    async fn abort(&self, id: PairId, cid: Cid) -> bool {
+        let Some(sqid) = self.queues.borrow().qid(id) else { return true };
         let sqe = AdminCommand::Abort(Abort { sqid, cid }).encode();
-        if let Err(error) = self.command("Abort", sqe, Payload::None).await {
-            tracing::warn!(controller = %self.name, sqid, %error, "a command could not be aborted");
+        match self.command("Abort", sqe, Payload::None).await {
+            Ok(_) => true,
+            Err(error) => {
+                tracing::warn!(controller = %self.name, sqid, %error, "a command could not be aborted");
+                !matches!(error, NvmeError::TimedOut { .. })
+            }
         }
     }
 

@@ -13,6 +13,7 @@ use doorbell_wire_nvme::register::{Cap, Cc, Property};
 use doorbell_wire_nvme::{AdminCommand, FabricsCommand, PropertyGet, PropertySet};
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::atomic::Ordering;
 
 /// How a subsystem over TCP is reached.
 pub struct TcpOptions {
@@ -135,6 +136,7 @@ impl Inner {
     /// Says now and then that this host lives, until the controller is brought up anew.
     pub(super) fn keep_alive(self: &Rc<Self>) {
         let (inner, epoch) = (self.clone(), self.epoch.get());
+        let lost_epoch = self.shared.epoch.load(Ordering::Acquire);
         let period_ns = u64::from(self.options.keep_alive_ms) * 1_000_000 / 2;
         if period_ns == 0 {
             return;
@@ -147,7 +149,7 @@ impl Inner {
                 }
                 if let Err(error) = inner.command("Keep Alive", AdminCommand::KeepAlive.encode(), Payload::None).await {
                     if inner.epoch.get() == epoch {
-                        inner.shared.tell(crate::shared::Event::Lost(error.to_string()));
+                        inner.shared.tell(crate::shared::Event::Lost(lost_epoch, error.to_string()));
                     }
                     return;
                 }

@@ -62,7 +62,9 @@ impl Namespace {
     /// Is it the namespace that is now described, whatever its size?
     pub(crate) fn is_same(&self, now: &Described) -> bool {
         let was = &self.described;
-        was.ids == now.ids && was.info.block_shift == now.info.block_shift && was.format == now.format && was.usable == now.usable
+        // Everything but its size: what is open was told the rest once, its write cache among it.
+        let info = DeviceInfo { blocks: was.info.blocks, ..now.info.clone() };
+        was.ids == now.ids && was.info == info && was.format == now.format && was.usable == now.usable
     }
 
     /// Takes up a new size. True if it is one.
@@ -111,7 +113,10 @@ impl Facts {
 
 impl Translate for Facts {
     #[inline]
-    fn command(&self, io: &Io) -> Sqe {
+    fn command(&self, io: &Io) -> Option<Sqe> {
+        if self.gone.load(Ordering::Relaxed) {
+            return None;
+        }
         let command = match io.op {
             Op::Read => IoCommand::Read(ReadWrite { fua: false, ..self.transfer(io) }),
             Op::Write => IoCommand::Write(self.transfer(io)),
@@ -137,6 +142,6 @@ impl Translate for Facts {
             // Flush; whatever has no command of its own was refused by the queue.
             _ => IoCommand::Flush,
         };
-        command.encode().with_nsid(self.nsid)
+        Some(command.encode().with_nsid(self.nsid))
     }
 }

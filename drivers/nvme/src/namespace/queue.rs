@@ -140,9 +140,15 @@ impl Queue {
         std::mem::swap(&mut io.sg, &mut compared);
         (write.op, write.lba, write.blocks, write.flags) = (Op::Write, io.lba, io.blocks, io.flags);
         io.op = Op::Compare;
-        let commands = [self.facts.command(&io).with_fuse(Fuse::FIRST), self.facts.command(&write).with_fuse(Fuse::SECOND)];
+        let (Some(first), Some(second)) = (self.facts.command(&io), self.facts.command(&write)) else {
+            cx.put_io(write);
+            io.op = Op::CompareAndWrite;
+            std::mem::swap(&mut io.sg, &mut compared);
+            self.refuse(cx, io, Status::Gone);
+            return Ok(());
+        };
+        let (first, second) = (first.with_fuse(Fuse::FIRST), second.with_fuse(Fuse::SECOND));
         let ids = (io.id(), write.id());
-        let [first, second] = commands;
         let refused = self.pair.borrow_mut().submit_fused(cx, [(io, first), (write, second)], self.id);
         match refused {
             None => {

@@ -90,8 +90,8 @@ impl Lines {
     }
 
     #[inline]
-    pub(super) fn command(&mut self, flight: &Flight) -> Sqe {
-        self.owner(flight.owner).map_or_else(Sqe::default, |owner| owner.translate.command(&flight.io))
+    pub(super) fn command(&mut self, flight: &Flight) -> Option<Sqe> {
+        self.owner(flight.owner)?.translate.command(&flight.io)
     }
 
     pub(super) fn park_first(&mut self, flight: Flight) {

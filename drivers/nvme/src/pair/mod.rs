@@ -16,7 +16,7 @@ use crate::controller::take_place;
 use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw, Stage};
 use crate::shared::{Event, PairId, Shared, State};
 use crate::status::may_repeat;
-use doorbell_block::{Abort, Armed, Cx, Io, OpenError, Source, Status as Ended, Ticks, Token};
+use doorbell_block::{Abort, Armed, Cx, Io, IoId, OpenError, Source, Status as Ended, Ticks, Token};
 use doorbell_pci::queue::Refusal;
 use doorbell_sys::epoll::{Interest, Mode, Poller};
 use doorbell_wire_nvme::{Sqe, Status};
@@ -30,16 +30,16 @@ use std::sync::atomic::Ordering;
 
 /// Makes the command of a request. One for each owner: its namespace.
 pub(crate) trait Translate {
-    /// The command of `io`; the second one of a fused pair goes through [`Pair::submit_pair`].
-    fn command(&self, io: &Io) -> Sqe;
+    /// The command of `io`; `None` once its namespace is another or none.
+    fn command(&self, io: &Io) -> Option<Sqe>;
 }
 
 /// For owners whose flights bring their commands along.
 pub(crate) struct RawOnly;
 
 impl Translate for RawOnly {
-    fn command(&self, _: &Io) -> Sqe {
-        Sqe::default()
+    fn command(&self, _: &Io) -> Option<Sqe> {
+        None
     }
 }
 
@@ -76,6 +76,10 @@ pub(crate) struct Pair {
     is_io: bool,
     /// Who found no room for a fused pair.
     wake_for_room: Vec<Token>,
+    /// With the device, and asked back by their owners.
+    asked: Vec<IoId>,
+    /// Which bring-up its link belongs to.
+    epoch: u64,
 }
 
 impl Pair {
@@ -96,6 +100,8 @@ impl Pair {
             look_once: false,
             is_io: false,
             wake_for_room: Vec::new(),
+            asked: Vec::new(),
+            epoch: 0,
         })
     }
 
@@ -114,6 +120,10 @@ impl Pair {
                 Ok(mut pair) => {
                     pair.is_io = true;
                     shared.tell(Event::Opened(id));
+                    // Its supervisor may have ended since: then nobody hears it.
+                    if shared.state() == State::Gone {
+                        pair.life = Life::Gone;
+                    }
                     Ok(pair)
                 }
                 Err(error) => {
@@ -206,13 +216,16 @@ impl Pair {
     fn start(&mut self, cx: &mut Cx, mut flight: Flight) -> Option<Flight> {
         flight.since = self.now;
         let Some(link) = self.link.as_mut().filter(|link| link.has_room()) else { return Some(flight) };
-        let made;
         let sqe = match &flight.raw {
             Some(raw) => raw.sqe,
-            None => {
-                made = self.lines.command(&flight);
-                made
-            }
+            None => match self.lines.command(&flight) {
+                Some(sqe) => sqe,
+                // What waited over a reset is not sent to whatever has its namespace's number now.
+                None => {
+                    self.lines.finish(cx, flight, Finished::Failed(Ended::Gone));
+                    return None;
+                }
+            },
         };
         match link.submit(flight, &sqe) {
             Ok(()) => None,
@@ -265,11 +278,14 @@ impl Pair {
             let mut asked_back = Vec::new();
             link.each(&mut |cid, flight| {
                 if asked(flight) {
-                    asked_back.push(cid);
+                    asked_back.push((cid, flight.io.id()));
                 }
             });
-            for cid in asked_back {
-                self.shared.tell(Event::Abort(self.id, cid));
+            for (cid, io) in asked_back {
+                if !self.asked.contains(&io) {
+                    self.asked.push(io);
+                    self.shared.tell(Event::Abort(self.id, cid));
+                }
             }
         }
     }
@@ -278,10 +294,18 @@ impl Pair {
     fn completed(&mut self, cx: &mut Cx, done: Completed) {
         let Completed { flight, cqe } = done;
         let status = cqe.status();
-        if status.is_ok() || flight.raw.is_some() || !may_repeat(status) || flight.tries >= self.shared.policy.retries {
+        let asked = !self.asked.is_empty() && self.was_asked(&flight);
+        if asked || status.is_ok() || flight.raw.is_some() || !may_repeat(status) || flight.tries >= self.shared.policy.retries {
             return self.lines.finish(cx, flight, Finished::Done(cqe));
         }
         self.repeat(cx, flight, status);
+    }
+
+    /// Was it asked back by its owner? Then it ends, however it comes.
+    #[cold]
+    fn was_asked(&mut self, flight: &Flight) -> bool {
+        let at = self.asked.iter().position(|id| *id == flight.io.id());
+        at.map(|at| self.asked.swap_remove(at)).is_some()
     }
 
     /// Sends a command again, now or when its controller asks to (CRD: Base 2.1, 4.2.3.1).
@@ -349,6 +373,7 @@ impl Pair {
         }
         self.link = Some(link);
         self.told = false;
+        self.epoch = self.shared.epoch.load(Ordering::Acquire);
         Ok(())
     }
 
@@ -369,7 +394,12 @@ impl Pair {
     /// The controller knows the queue: what waits goes.
     pub(crate) fn go_live(&mut self, cx: &mut Cx) {
         self.now = cx.now();
-        (self.life, self.failing) = (Life::Live, false);
+        self.failing = false;
+        if self.told {
+            // It was lost before it was of use.
+            return self.shared.tell(Event::Lost(self.epoch, "the connection was lost at once".to_owned()));
+        }
+        self.life = Life::Live;
         self.let_in(cx);
     }
 
@@ -395,7 +425,8 @@ impl Pair {
         let Some(back) = link.reclaim() else { return false };
         for mut flight in back.into_iter().rev() {
             flight.tries += 1;
-            if flight.raw.is_some() || flight.tries > self.shared.policy.retries.max(1) {
+            let asked = !self.asked.is_empty() && self.was_asked(&flight);
+            if asked || flight.raw.is_some() || flight.tries > self.shared.policy.retries.max(1) {
                 self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
             } else {
                 self.lines.park_first(flight);
@@ -437,7 +468,7 @@ impl Pair {
     fn lost(&mut self, why: Lost) {
         if !std::mem::replace(&mut self.told, true) && self.life == Life::Live {
             self.hold_back();
-            self.shared.tell(Event::Lost(why.to_string()));
+            self.shared.tell(Event::Lost(self.epoch, why.to_string()));
         }
     }
 }

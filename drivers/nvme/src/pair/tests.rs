@@ -79,13 +79,19 @@ impl Link for FakeLink {
     fn disarm(&mut self) {}
 }
 
+/// A block of a namespace that has gone.
+const GONE: u64 = 0xdead;
+
 struct Reads(u32);
 
 impl Translate for Reads {
-    fn command(&self, io: &Io) -> Sqe {
+    fn command(&self, io: &Io) -> Option<Sqe> {
+        if io.lba == GONE {
+            return None;
+        }
         let mut sqe = IoCommand::Flush.encode().with_nsid(self.0);
         sqe.cdw10 = (io.lba as u32).into();
-        sqe
+        Some(sqe)
     }
 }
 
@@ -192,6 +198,25 @@ fn a_command_that_may_succeed_is_sent_again_so_many_times() {
     w.send(0, 6);
     w.answer(0, Status::NAMESPACE_NOT_READY.dnr());
     assert_eq!(w.back(0), [(6, Ok(Status::NAMESPACE_NOT_READY.dnr()))]);
+}
+
+#[test]
+fn what_waited_for_a_namespace_that_has_gone_is_not_sent() {
+    let mut w = World::new(8, 1);
+    w.send(0, GONE);
+    w.send(0, 2);
+    w.pair.go_live(&mut w.cx);
+    assert_eq!((w.given(), w.back(0)), (vec![(1, 2)], vec![(GONE, Err(Ended::Gone))]));
+}
+
+#[test]
+fn what_was_asked_back_is_not_sent_again() {
+    let mut w = World::new(8, 1).live();
+    w.send(0, 5);
+    w.pair.abort(&mut w.cx, w.owners[0], Abort::All);
+    w.answer(0, Status::ABORT_REQUESTED);
+    assert_eq!(w.back(0), [(5, Ok(Status::ABORT_REQUESTED))]);
+    assert!(w.given().is_empty());
 }
 
 #[test]
