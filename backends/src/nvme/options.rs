@@ -53,7 +53,7 @@ params! {
         action_on_timeout: Option<TimeoutAction>,
         /// Microseconds that a command may take; 0: for ever.
         timeout_us: Option<u64>,
-        /// The same for commands of the admin queue; 0: as for others.
+        /// The same for commands of the admin queue; 0: one minute.
         timeout_admin_us: Option<u64>,
         /// Milliseconds that a controller on a network may hear nothing.
         keep_alive_timeout_ms: Option<u32>,

@@ -101,7 +101,7 @@ params! {
         pub(super) fast_io_fail_timeout_sec: Option<u32>,
         /// Name of a TLS key.
         pub(super) psk: Option<String>,
-        /// Block devices at most.
+        /// Names of block devices in the answer, at most; all are made.
         pub(super) max_bdevs: Option<u32>,
         /// Name of a key for authentication.
         pub(super) dhchap_key: Option<String>,

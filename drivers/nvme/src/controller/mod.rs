@@ -209,7 +209,7 @@ impl Controller {
         }
     }
 
-    /// Lets it go: queues deleted, shut down by the specification, its function given up. Whatever is open on its namespaces is told that
+    /// Lets it go: shut down by the specification and disabled, its function given up. Whatever is open on its namespaces is told that
     /// they have gone.
     pub async fn detach(self) {
         if self.state() == State::Gone {
