@@ -1,6 +1,6 @@
 //! Devices, their queues, and what a device says of itself.
 
-use crate::{Cx, FRAMES, Io, IoId, Op, OpSet, Token};
+use crate::{Cx, FRAMES, Io, IoId, Metadata, Op, OpSet, Token, Zones};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -158,6 +158,10 @@ pub struct DeviceInfo {
     pub atomic: AtomicUnits,
     /// Does it rotate?
     pub rotational: bool,
+    /// Its zones; `None` for one whose blocks are written in any order.
+    pub zones: Option<Zones>,
+    /// Metadata of each block; `None` for none that a request could carry.
+    pub metadata: Option<Metadata>,
     /// Words that the stack from here down keeps on a request.
     pub frames: u8,
 }
@@ -178,6 +182,8 @@ impl DeviceInfo {
             preferred: Preferred::default(),
             atomic: AtomicUnits { normal_blocks: 1, power_fail_blocks: 1 },
             rotational: false,
+            zones: None,
+            metadata: None,
             frames: 0,
         }
     }

@@ -41,9 +41,11 @@
 mod cx;
 mod device;
 mod io;
+mod metadata;
 mod shape;
 mod status;
 mod token;
+mod zone;
 
 pub use cx::{
     Address, Changes, Consumer, ConsumerId, Cx, CxParts, Layer, Mail, Message, Newcomer, Port, ReactorId, SendError, Ticks, Timers, Turn,
@@ -52,9 +54,11 @@ pub use device::{
     Abort, AtomicUnits, BlockDevice, BlockQueue, DeviceId, DeviceInfo, Done, Limits, OpenError, Preferred, ReadAfterUnmap, WriteCache,
 };
 pub use io::{FRAMES, Flags, Io, IoId, Op, OpSet};
+pub use metadata::{Guard, Metadata, Protection, ProtectionType};
 pub use shape::Shape;
 pub use source::{Armed, Source};
 pub use status::Status;
 pub use token::{Events, Token};
+pub use zone::{Zone, ZoneKind, ZoneState, Zones};
 
 mod source;

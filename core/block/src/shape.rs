@@ -2,7 +2,7 @@
 //!
 //! Invariant: the size that queues check against and the `DeviceInfo` that openers see change together, by [`Shape::resize`] alone.
 
-use crate::{DeviceInfo, Io, Op, OpSet, Status};
+use crate::{DeviceInfo, Flags, Io, Op, OpSet, Status, Zone};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -75,16 +75,18 @@ impl Shape {
         let inside = |first: u64| first.checked_add(u64::from(io.blocks)).is_some_and(|end| end <= blocks);
         let fits = match io.op {
             Op::Flush | Op::Reset => true,
-            Op::SeekData | Op::SeekHole => io.lba < blocks,
+            Op::SeekData | Op::SeekHole | Op::ZoneReport => io.lba < blocks,
+            op if op.manages_zones() => io.flags.has(Flags::ALL_ZONES) || io.lba < blocks,
             Op::Copy => inside(io.lba) && inside(io.source),
             _ => inside(io.lba),
         };
         if !fits {
             return Status::OutOfRange;
         }
-        match io.op.payload(io.blocks, self.shift) == u64::from(io.sg.bytes()) {
-            true => Status::Ok,
-            false => Status::Invalid,
+        match io.op {
+            Op::ZoneReport if io.sg.bytes() as usize >= Zone::BYTES => Status::Ok,
+            op if op.payload(io.blocks, self.shift) == u64::from(io.sg.bytes()) => Status::Ok,
+            _ => Status::Invalid,
         }
     }
 

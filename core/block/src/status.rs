@@ -32,11 +32,25 @@ pub enum Status {
     Busy,
     /// An error of ours or the host's that says nothing about the data.
     Internal,
+    /// The guard of protection information does not fit the data.
+    BadGuard,
+    /// The application tag of protection information is not the one asked for.
+    BadApplicationTag,
+    /// The reference tag of protection information is not the one asked for.
+    BadReferenceTag,
+    /// A write that does not begin where its zone is written next, or crosses its end.
+    ZoneInvalidWrite,
+    /// The zone is full.
+    ZoneFull,
+    /// The zone is in a state in which this cannot be done: read-only, offline, or not to be changed so.
+    ZoneState,
+    /// No more zones may be open or active.
+    ZoneLimit,
 }
 
 impl Status {
     /// Every status, in order.
-    pub const ALL: [Status; 14] = [
+    pub const ALL: [Status; 21] = [
         Status::Ok,
         Status::Invalid,
         Status::OutOfRange,
@@ -51,6 +65,13 @@ impl Status {
         Status::Gone,
         Status::Busy,
         Status::Internal,
+        Status::BadGuard,
+        Status::BadApplicationTag,
+        Status::BadReferenceTag,
+        Status::ZoneInvalidWrite,
+        Status::ZoneFull,
+        Status::ZoneState,
+        Status::ZoneLimit,
     ];
 
     /// Is all well?
@@ -63,7 +84,14 @@ impl Status {
     pub const fn may_retry(self) -> bool {
         matches!(
             self,
-            Status::ReadError | Status::WriteError | Status::NoSpace | Status::Aborted | Status::TimedOut | Status::Busy | Status::Internal
+            Status::ReadError
+                | Status::WriteError
+                | Status::NoSpace
+                | Status::Aborted
+                | Status::TimedOut
+                | Status::Busy
+                | Status::Internal
+                | Status::ZoneLimit
         )
     }
 
@@ -84,6 +112,13 @@ impl Status {
             Status::Gone => "gone",
             Status::Busy => "busy",
             Status::Internal => "internal",
+            Status::BadGuard => "bad_guard",
+            Status::BadApplicationTag => "bad_application_tag",
+            Status::BadReferenceTag => "bad_reference_tag",
+            Status::ZoneInvalidWrite => "zone_invalid_write",
+            Status::ZoneFull => "zone_full",
+            Status::ZoneState => "zone_state",
+            Status::ZoneLimit => "zone_limit",
         }
     }
 }

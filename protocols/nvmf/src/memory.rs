@@ -22,7 +22,7 @@ impl MemoryDevice {
     pub fn new(block_shift: u8, blocks: u64) -> MemoryDevice {
         let bytes = usize::try_from(blocks << block_shift).unwrap_or(0);
         let info = DeviceInfo {
-            ops: OpSet::of(&Op::ALL),
+            ops: OpSet::of(&Op::COMMON),
             fua: true,
             read_after_unmap: ReadAfterUnmap::Zeroes,
             atomic: AtomicUnits { normal_blocks: 64, power_fail_blocks: 1 },
@@ -159,5 +159,6 @@ fn carry_out(io: &mut Io, bytes: &mut [u8], shift: u8) -> Status {
             io.result = u64::MAX;
             Status::Ok
         }
+        _ => Status::Unsupported,
     }
 }

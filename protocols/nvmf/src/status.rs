@@ -23,6 +23,13 @@ pub(crate) const fn nvme(status: Block) -> Status {
         Block::Gone => Status::NAMESPACE_NOT_READY,
         Block::Busy => Status::INTERRUPTED,
         Block::Internal => Status::INTERNAL_ERROR,
+        Block::BadGuard => Status::GUARD_CHECK,
+        Block::BadApplicationTag => Status::APPLICATION_TAG_CHECK,
+        Block::BadReferenceTag => Status::REFERENCE_TAG_CHECK,
+        Block::ZoneInvalidWrite => Status::ZONE_INVALID_WRITE.dnr(),
+        Block::ZoneFull => Status::ZONE_FULL.dnr(),
+        Block::ZoneState => Status::INVALID_ZONE_TRANSITION.dnr(),
+        Block::ZoneLimit => Status::TOO_MANY_OPEN_ZONES,
     }
 }
 

@@ -111,6 +111,7 @@ impl Geometry {
             && io.end().is_some_and(|end| end <= self.blocks)
             && u64::from(io.sg.bytes()) == u64::from(io.blocks) << self.shift
             && !io.flags.any(self.foreign)
+            && io.meta.is_empty()
             && (self.shapeless || self.fits(io))
     }
 

@@ -18,7 +18,7 @@ impl Ram {
     /// All zeroes, with every operation but seeks, which memory cannot answer.
     pub fn new(block_shift: u8, blocks: u64) -> Ram {
         let mut info = DeviceInfo::plain(block_shift, blocks);
-        info.ops = OpSet::of(&Op::ALL).without(Op::SeekData).without(Op::SeekHole);
+        info.ops = OpSet::of(&Op::COMMON).without(Op::SeekData).without(Op::SeekHole);
         info.fua = true;
         info.read_after_unmap = ReadAfterUnmap::Zeroes;
         info.write_cache = WriteCache::WriteThrough;
@@ -105,7 +105,7 @@ fn serve(info: &DeviceInfo, bytes: &mut [u8], io: &Io) -> Result<Status, Status>
         }
         Op::Copy => bytes.copy_within(range(io.source)?, range(io.lba)?.start),
         Op::Flush | Op::Reset => {}
-        Op::SeekData | Op::SeekHole => return Err(Status::Unsupported),
+        _ => return Err(Status::Unsupported),
     }
     Ok(Status::Ok)
 }

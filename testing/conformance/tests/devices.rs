@@ -44,7 +44,7 @@ fn ram_that_only_reads_and_writes() {
 #[test]
 fn ram_that_may_not_be_written() {
     let info =
-        DeviceInfo { read_only: true, ops: OpSet::of(&Op::ALL).without(Op::SeekData).without(Op::SeekHole), ..DeviceInfo::plain(9, 64) };
+        DeviceInfo { read_only: true, ops: OpSet::of(&Op::COMMON).without(Op::SeekData).without(Op::SeekHole), ..DeviceInfo::plain(9, 64) };
     ram(info).run_simulated().assert_passed();
 }
 

@@ -54,7 +54,7 @@ impl DiskSpec {
     /// A disk with every operation and a volatile write cache, on which nothing goes wrong.
     pub fn new(seed: u64, block_shift: u8, blocks: u64) -> DiskSpec {
         let mut info = DeviceInfo::plain(block_shift, blocks);
-        info.ops = OpSet::of(&Op::ALL);
+        info.ops = OpSet::of(&Op::COMMON);
         info.fua = true;
         info.write_cache = WriteCache::Volatile;
         info.read_after_unmap = ReadAfterUnmap::Zeroes;

@@ -237,6 +237,16 @@ codes! {
     NAMESPACE_NOT_REACHABLE = 0x188 => "Namespace Not Reachable",
     INSUFFICIENT_RESOURCES = 0x189 => "Insufficient Resources",
 
+    // Command specific, Zoned Namespace command set (ZNS 1.1, 3.2.1).
+    ZONE_BOUNDARY = 0x1b8 => "Zone Boundary Error",
+    ZONE_FULL = 0x1b9 => "Zone Is Full",
+    ZONE_READ_ONLY = 0x1ba => "Zone Is Read Only",
+    ZONE_OFFLINE = 0x1bb => "Zone Is Offline",
+    ZONE_INVALID_WRITE = 0x1bc => "Zone Invalid Write",
+    TOO_MANY_ACTIVE_ZONES = 0x1bd => "Too Many Active Zones",
+    TOO_MANY_OPEN_ZONES = 0x1be => "Too Many Open Zones",
+    INVALID_ZONE_TRANSITION = 0x1bf => "Invalid Zone State Transition",
+
     // Command specific, fabrics (Base 2.1, 4.2.3.2, table of Fabrics commands).
     INCOMPATIBLE_FORMAT = 0x180 => "Incompatible Format",
     CONTROLLER_BUSY = 0x181 => "Controller Busy",

@@ -35,11 +35,55 @@ pub enum Op {
     SeekData,
     /// Find the first block at or after `lba` that is a hole; its number comes back in `result` (`u64::MAX`: none).
     SeekHole,
+    /// Have the device read and check the blocks; no data moves.
+    Verify,
+    /// Make the blocks fail to be read until they are written again.
+    WriteUncorrectable,
+    /// Describe the zone of `lba` and those after it: as many as there is room for in the payload, [`Zone::BYTES`](crate::Zone::BYTES)
+    /// each. How many were put there comes back in `result`.
+    ZoneReport,
+    /// Write the payload where the zone that begins at `lba` is written next; the first block written comes back in `result`. It is never
+    /// split.
+    ZoneAppend,
+    /// Open the zone that begins at `lba`; with `Flags::ALL_ZONES` every closed one.
+    ZoneOpen,
+    /// Close the zone that begins at `lba`; with `Flags::ALL_ZONES` every open one.
+    ZoneClose,
+    /// Make the zone that begins at `lba` full; with `Flags::ALL_ZONES` every open and closed one.
+    ZoneFinish,
+    /// Empty the zone that begins at `lba`; with `Flags::ALL_ZONES` every one that holds something.
+    ZoneReset,
+    /// Give up the read-only zone that begins at `lba`; with `Flags::ALL_ZONES` every one.
+    ZoneOffline,
 }
 
 impl Op {
     /// Every operation, in order.
-    pub const ALL: [Op; 11] = [
+    pub const ALL: [Op; 20] = [
+        Op::Read,
+        Op::Write,
+        Op::WriteZeroes,
+        Op::Unmap,
+        Op::Flush,
+        Op::Reset,
+        Op::Compare,
+        Op::CompareAndWrite,
+        Op::Copy,
+        Op::SeekData,
+        Op::SeekHole,
+        Op::Verify,
+        Op::WriteUncorrectable,
+        Op::ZoneReport,
+        Op::ZoneAppend,
+        Op::ZoneOpen,
+        Op::ZoneClose,
+        Op::ZoneFinish,
+        Op::ZoneReset,
+        Op::ZoneOffline,
+    ];
+
+    /// What a disk of memory or a file can do: everything that needs neither zones nor a medium that may go bad.
+    pub const COMMON: [Op; 11] = [
         Op::Read,
         Op::Write,
         Op::WriteZeroes,
@@ -56,21 +100,28 @@ impl Op {
     /// Does it change what is stored?
     #[inline]
     pub const fn writes(self) -> bool {
-        matches!(self, Op::Write | Op::WriteZeroes | Op::Unmap | Op::CompareAndWrite | Op::Copy)
+        matches!(self, Op::Write | Op::WriteZeroes | Op::Unmap | Op::CompareAndWrite | Op::Copy | Op::WriteUncorrectable | Op::ZoneAppend)
+            || self.manages_zones()
+    }
+
+    /// Does it change the state of a zone, or of all?
+    #[inline]
+    pub const fn manages_zones(self) -> bool {
+        matches!(self, Op::ZoneOpen | Op::ZoneClose | Op::ZoneFinish | Op::ZoneReset | Op::ZoneOffline)
     }
 
     /// Does it name a range of blocks?
     #[inline]
     pub const fn has_range(self) -> bool {
-        !matches!(self, Op::Flush | Op::Reset | Op::SeekData | Op::SeekHole)
+        !matches!(self, Op::Flush | Op::Reset | Op::SeekData | Op::SeekHole | Op::ZoneReport) && !self.manages_zones()
     }
 
-    /// Bytes of payload that `blocks` of `1 << shift` bytes need.
+    /// Bytes of payload that `blocks` of `1 << shift` bytes need; a report takes what room there is.
     #[inline]
     pub const fn payload(self, blocks: u32, shift: u8) -> u64 {
         let bytes = (blocks as u64) << shift;
         match self {
-            Op::Read | Op::Write | Op::Compare => bytes,
+            Op::Read | Op::Write | Op::Compare | Op::ZoneAppend => bytes,
             Op::CompareAndWrite => 2 * bytes,
             _ => 0,
         }
@@ -79,7 +130,7 @@ impl Op {
 
 /// A set of operations.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct OpSet(u16);
+pub struct OpSet(u32);
 
 impl OpSet {
     /// The set of these.
@@ -121,6 +172,14 @@ impl Flags {
     pub const FUA: Flags = Flags(1);
     /// Write zeroes may deallocate, if the blocks then read as zeroes.
     pub const MAY_UNMAP: Flags = Flags(2);
+    /// The device checks the guard of each block's protection information.
+    pub const CHECK_GUARD: Flags = Flags(4);
+    /// The device checks the application tag: `Io::application_tag` under `Io::application_mask`.
+    pub const CHECK_APPLICATION: Flags = Flags(8);
+    /// The device checks the reference tag: the low bits of the block's number.
+    pub const CHECK_REFERENCE: Flags = Flags(16);
+    /// All zones, not one.
+    pub const ALL_ZONES: Flags = Flags(32);
 
     /// Are all of `f` set?
     #[inline]
@@ -167,7 +226,7 @@ pub struct Io {
     pub lba: u64,
     /// Its owner's own; no layer touches it.
     pub tag: u64,
-    /// What a seek found.
+    /// What a seek found, how many zones were reported, where an append went.
     pub result: u64,
     /// The payload.
     pub sg: SgList,
@@ -175,8 +234,13 @@ pub struct Io {
     pub source: u64,
     id: IoId,
     frames: [u64; FRAMES],
-    /// Metadata of the payload's blocks, when it travels apart from them.
+    /// Metadata of the payload's blocks, block after block; empty where nobody wants it. It always travels apart from the data: a driver
+    /// whose device keeps both together puts them together.
     pub meta: SgList,
+    /// What the application tag of protection information is, or has to be.
+    pub application_tag: u16,
+    /// Which of its bits are checked.
+    pub application_mask: u16,
 }
 
 use crate::Status;
@@ -200,6 +264,8 @@ impl Io {
             id: IoId(NEXT.fetch_add(1, Ordering::Relaxed)),
             frames: [0; FRAMES],
             meta: SgList::default(),
+            application_tag: 0,
+            application_mask: 0,
         })
     }
 
@@ -249,7 +315,8 @@ impl Io {
         self.lba.checked_add(u64::from(self.blocks))
     }
 
-    /// Ready for its next owner: payload dropped, flags and frames cleared.
+    /// Ready for its next owner: payload and metadata dropped, flags and frames cleared. Tags are not: they mean something only with the flag
+    /// that has them checked, or with metadata, and whoever gives those sets them.
     #[inline]
     pub fn clean(&mut self) {
         self.sg.clear();

@@ -4,7 +4,7 @@ use super::*;
 use doorbell_wire_nvme::{U32, U64, WriteZeroes};
 
 fn facts() -> Facts {
-    Facts { blocks: 100, shift: 12, read_only: false, volatile: false, ops: OpSet::of(&Op::ALL), longest: 131_072 }
+    Facts { blocks: 100, shift: 12, read_only: false, volatile: false, ops: OpSet::of(&Op::COMMON), longest: 131_072 }
 }
 
 fn write(slba: u64, blocks: u32) -> Sqe {

@@ -44,7 +44,10 @@ impl ServiceQueue {
         if io.op.writes() && !g.may_write {
             return Err(Status::ReadOnly);
         }
-        if u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) {
+        if !Op::COMMON.contains(&io.op) && !g.ops.has(io.op) {
+            return Err(Status::Unsupported);
+        }
+        if u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) || !io.meta.is_empty() {
             return Err(Status::Invalid);
         }
         match io.op {

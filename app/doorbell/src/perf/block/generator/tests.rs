@@ -92,7 +92,7 @@ fn every_pattern_runs_to_its_end_and_gives_everything_back() {
         let outcome = go(memory(0, u64::MAX), job(pattern)).unwrap();
         assert!(outcome.ios >= 2000 && outcome.ios < 2000 + 16, "{pattern:?}: {}", outcome.ios);
         assert_eq!(outcome.latency.count(), outcome.ios);
-        assert_eq!(outcome.errors, [0; 14]);
+        assert_eq!(outcome.errors, [0; Status::ALL.len()]);
         assert!(outcome.elapsed_ns > 0);
     }
 }
