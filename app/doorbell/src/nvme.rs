@@ -4,10 +4,13 @@
 //! not: it talks to no running server, and a PCI function that a server drives is refused, because only one program can have it.
 
 mod discover;
+mod firmware;
+mod format;
 mod identify;
 mod list;
 mod log;
 mod passthru;
+mod perf;
 
 use crate::cli::{NvmeCommand, Reach, ResetArgs};
 use doorbell_backends::host_name;
@@ -54,6 +57,9 @@ pub(crate) fn nvme(command: NvmeCommand) -> Result<bool, Failed> {
         NvmeCommand::Discover(args) => discover::discover(&args).map(|()| true),
         NvmeCommand::Log(args) => log::log(&args).map(|()| true),
         NvmeCommand::Reset(args) => reset(&args).map(|()| true),
+        NvmeCommand::Format(args) => format::format(args).map(|()| true),
+        NvmeCommand::Firmware(args) => firmware::firmware(args).map(|()| true),
+        NvmeCommand::Perf(args) => perf::perf(*args),
         NvmeCommand::Passthru(args) => passthru::passthru(*args),
     }
 }
@@ -68,14 +74,20 @@ const CONNECT_MS: u32 = 10_000;
 
 /// Attaches a controller, has `work` done with it, and lets it go.
 fn with<T: 'static>(reach: &Reach, work: impl AsyncFnOnce(&Controller) -> Result<T, Failed> + 'static) -> Result<T, Failed> {
+    with_options(reach, Options::default(), work)
+}
+
+fn with_options<T: 'static>(
+    reach: &Reach,
+    options: Options,
+    work: impl AsyncFnOnce(&Controller) -> Result<T, Failed> + 'static,
+) -> Result<T, Failed> {
     let helpers = Helpers::new(1).map_err(|e| words(format!("threads cannot be started: {e}")))?;
-    // Without an IOMMU a device needs memory that never moves: huge pages.
-    let backing = if reach.allow_physical { Backing::Huge(HugeSize::TwoMiB) } else { Backing::Ordinary };
-    let config = Config { pool: PoolSpec { backing, ..PoolSpec::default() }, ..Config::default() };
+    let config = Config { pool: PoolSpec { backing: backing(reach), ..PoolSpec::default() }, ..Config::default() };
     let (regions, reach) = (config.regions.clone(), reach.clone());
     let (done, closed) = run(&config, |local| async move {
         let env = Env { local, regions, helpers };
-        let controller = attach(&env, &reach).await?;
+        let controller = attach(&env, &reach, options).await?;
         let done = work(&controller).await;
         controller.detach().await;
         done
@@ -88,8 +100,13 @@ fn with<T: 'static>(reach: &Reach, work: impl AsyncFnOnce(&Controller) -> Result
     done
 }
 
-async fn attach(env: &Env, reach: &Reach) -> Result<Controller, Failed> {
-    let options = Options::default();
+/// Memory for a controller. Without an IOMMU a device needs memory that never moves: huge pages.
+pub(crate) fn backing(reach: &Reach) -> Backing {
+    if reach.allow_physical { Backing::Huge(HugeSize::TwoMiB) } else { Backing::Ordinary }
+}
+
+/// Attaches a controller.
+pub(crate) async fn attach(env: &Env, reach: &Reach, options: Options) -> Result<Controller, Failed> {
     let function = match &reach.controller {
         TransportId::Pcie { address } => FunctionAddress::Pci(address.parse().map_err(words)?),
         TransportId::VfioUser { folder } => FunctionAddress::VfioUser(folder.into()),

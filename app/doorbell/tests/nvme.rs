@@ -132,3 +132,42 @@ fn the_list_can_be_read_by_programs() {
     }
     assert!(folder.run(&["nvme", "list"]).status.success());
 }
+
+#[test]
+fn load_on_two_controllers_at_once_and_what_was_written_is_read() {
+    let (folder, other) = (Folder::new(), Folder::new());
+    let ((_first, one), (_second, two)) = (serve(&folder), serve(&other));
+    let at = |port: &str| format!("trtype:TCP traddr:127.0.0.1 trsvcid:{port} subnqn:{NQN}");
+    let (one, two) = (at(&one), at(&two));
+    let load =
+        ["nvme", "perf", "-r", &one, "-r", &two, "-q", "8", "-o", "4096", "-w", "randrw", "-M", "60", "-t", "0.3", "--verify", "--json"];
+    let said = refusal(folder.run(&load));
+    assert!(said.contains("--destroy-data"), "{said}");
+    let output = folder.run(&[&load[..], &["--destroy-data"]].concat());
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let devices = all["devices"].as_object().unwrap();
+    assert_eq!((all["errors"].as_u64(), devices.len()), (Some(0), 2), "{all}");
+    for (name, device) in devices {
+        assert!(device["verified"].as_u64() > Some(0) && device["mismatches"] == 0, "{name}: {device}");
+    }
+    let output = folder.run(&["nvme", "perf", "-r", &one, "-t", "0.1", "-H", "-I"]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(output.status.success() && said.contains("p99.9") && said.contains("namespace 1"), "{said}");
+    let said = refusal(folder.run(&["nvme", "perf", "-r", &one, "-n", "7"]));
+    assert!(said.contains("has no namespace 7"), "{said}");
+}
+
+#[test]
+fn what_a_controller_cannot_do_is_said_before_it_is_tried() {
+    let folder = Folder::new();
+    let (_server, port) = serve(&folder);
+    let at = format!("trtype:TCP traddr:127.0.0.1 trsvcid:{port} subnqn:{NQN}");
+    let said = refusal(run(&folder, "format", &at, &["-n", "1", "-b", "4k", "--yes"]));
+    assert!(said.contains("cannot format"), "{said}");
+    std::fs::write(folder.path().join("image"), [0; 64]).unwrap();
+    let said = refusal(run(&folder, "firmware", &at, &["image"]));
+    assert!(said.contains("takes no firmware"), "{said}");
+    let said = refusal(run(&folder, "firmware", &at, &["absent"]));
+    assert!(said.contains("cannot read absent"), "{said}");
+}

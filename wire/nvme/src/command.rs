@@ -7,10 +7,12 @@
 mod admin;
 mod fabrics;
 mod io;
+mod media;
 
 pub use admin::{Abort, AdminCommand, GetFeatures, GetLogPage, Identify, SetFeatures};
 pub use fabrics::{AuthTransfer, Connect, FabricsCommand, PropertyGet, PropertySet};
 pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteZeroes};
+pub use media::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, SecureErase};
 
 /// Bits `lo..lo + width` of `word`; `width` below 32.
 const fn bits(word: u32, lo: u32, width: u32) -> u32 {

@@ -8,7 +8,7 @@ mod namespace;
 mod nvm;
 
 pub use controller::{
-    Cmic, Controller, ControllerType, Ctratt, FabricsAttributes, Fna, Fuses, Lpa, Oacs, Oaes, Oncs, PowerState, SglSupport, Vwc,
+    Cmic, Controller, ControllerType, Ctratt, FabricsAttributes, Fna, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, PowerState, SglSupport, Vwc,
     entry_sizes,
 };
 pub use descriptor::{NamespaceId, NamespaceIds, NamespaceIdsWriter};

@@ -71,8 +71,9 @@ pub use codes::{
     TransportType,
 };
 pub use command::{
-    Abort, AdminCommand, AuthTransfer, Connect, Copy, DatasetManagement, FabricsCommand, GetFeatures, GetLogPage, Identify, IoCommand,
-    PropertyGet, PropertySet, Protection, ReadWrite, SetFeatures, WriteZeroes,
+    Abort, AdminCommand, AuthTransfer, CommitAction, Connect, Copy, DatasetManagement, FabricsCommand, FirmwareCommit, FirmwareDownload,
+    FormatNvm, GetFeatures, GetLogPage, Identify, IoCommand, PropertyGet, PropertySet, Protection, ReadWrite, SecureErase, SetFeatures,
+    WriteZeroes,
 };
 pub use cqe::{Cid, Cqe};
 pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};

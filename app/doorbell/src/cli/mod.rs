@@ -10,7 +10,10 @@ mod serve;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
 pub use drive::{BadDrive, DriveSpec};
-pub use nvme::{DiscoverArgs, IdentifyArgs, Log, LogArgs, NvmeCommand, NvmeListArgs, PassthruArgs, Reach, ResetArgs};
+pub use nvme::{
+    Activate, DiscoverArgs, Erase, FirmwareArgs, FormatArgs, IdentifyArgs, Log, LogArgs, NvmeCommand, NvmeListArgs, NvmePerfArgs,
+    PassthruArgs, Reach, ResetArgs,
+};
 pub use pci::{DeviceIds, Memlock, PciBindArgs, PciCommand, PciDriver, PciListArgs, PciResetArgs, PciStatusArgs, PciUnbindArgs};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};

@@ -1,5 +1,6 @@
 //! `doorbell nvme`: its flags.
 
+use crate::perf::block::Pattern;
 use clap::{ArgGroup, Args, Subcommand, ValueEnum};
 use doorbell_nvme::address::TransportId;
 use std::path::PathBuf;
@@ -17,6 +18,12 @@ pub enum NvmeCommand {
     Log(LogArgs),
     /// Reset a controller and say whether it came back
     Reset(ResetArgs),
+    /// Format a namespace: other blocks, or all its data erased
+    Format(FormatArgs),
+    /// Send a firmware image to a controller and have it run
+    Firmware(FirmwareArgs),
+    /// Put load on the namespaces of controllers and say how fast they are
+    Perf(Box<NvmePerfArgs>),
     /// Send one command, put together by hand
     Passthru(Box<PassthruArgs>),
 }
@@ -104,6 +111,127 @@ pub struct ResetArgs {
     /// Which controller.
     #[command(flatten)]
     pub reach: Reach,
+}
+
+/// What becomes of the data.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Erase {
+    /// Nothing is promised: it may be readable by whoever takes the drive apart
+    None,
+    /// Erased
+    Data,
+    /// The key that it is encrypted with is erased
+    Crypto,
+}
+
+/// `doorbell nvme format`.
+#[derive(Debug, Args)]
+#[command(group(ArgGroup::new("which").args(["format", "block_size"])))]
+pub struct FormatArgs {
+    /// Which controller.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// The namespace
+    #[arg(short, long, value_name = "N")]
+    pub nsid: u32,
+    /// Blocks of this size, without metadata; the best of the formats that have them
+    #[arg(short, long, value_name = "SIZE", value_parser = crate::size::parse_u32)]
+    pub block_size: Option<u32>,
+    /// The format of this number (identify --nsid N lists them); without it and --block-size the one that it has
+    #[arg(short, long, value_name = "N")]
+    pub format: Option<u8>,
+    /// What becomes of the data
+    #[arg(short, long, value_enum, default_value_t = Erase::None)]
+    pub erase: Erase,
+    /// With a format that has metadata: protection information of this type
+    #[arg(long, value_name = "TYPE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub protection: u8,
+    /// With a format that has metadata: it follows each block's data, rather than lie in a buffer of its own
+    #[arg(long)]
+    pub extended: bool,
+    /// Do it: without this, say what would be lost, and do nothing
+    #[arg(long)]
+    pub yes: bool,
+}
+
+/// `doorbell nvme firmware`.
+#[derive(Debug, Args)]
+pub struct FirmwareArgs {
+    /// Which controller.
+    #[command(flatten)]
+    pub reach: Reach,
+    /// The image
+    #[arg(value_name = "FILE")]
+    pub image: PathBuf,
+    /// The slot that it goes into; 0 leaves it to the controller
+    #[arg(short, long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=7))]
+    pub slot: u8,
+    /// When it runs
+    #[arg(short, long, value_enum, default_value_t = Activate::Reset)]
+    pub activate: Activate,
+}
+
+/// When a firmware runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Activate {
+    /// It only goes into its slot
+    No,
+    /// From the next reset of the controller on, which is not done here
+    Later,
+    /// After a reset, which is done here
+    Reset,
+    /// At once, without a reset
+    Now,
+}
+
+/// `doorbell nvme perf`: the flags of spdk_nvme_perf.
+#[derive(Debug, Args)]
+pub struct NvmePerfArgs {
+    /// A controller: 0000:01:00.0, or 'trtype:TCP traddr:.. trsvcid:.. subnqn:..', 'trtype:VFIOUSER traddr:FOLDER'; may be repeated
+    #[arg(short = 'r', long = "transport", value_name = "CONTROLLER", required = true)]
+    pub controllers: Vec<TransportId>,
+    /// Only the namespaces of these numbers; may be repeated
+    #[arg(short, long, value_name = "N")]
+    pub nsid: Vec<u32>,
+    /// Requests that each core keeps outstanding on each namespace
+    #[arg(short = 'q', long, value_name = "N", default_value_t = 32, value_parser = clap::value_parser!(u32).range(1..=65536))]
+    pub io_depth: u32,
+    /// Bytes of each request
+    #[arg(short = 'o', long, value_name = "SIZE", value_parser = crate::size::parse_u32, default_value = "4k")]
+    pub io_size: u32,
+    /// What the load does
+    #[arg(short = 'w', long, value_enum, default_value_t = Pattern::RandRead)]
+    pub io_pattern: Pattern,
+    /// Reads, in percent, of the patterns that do both
+    #[arg(short = 'M', long, value_name = "PERCENT", default_value_t = 50, value_parser = clap::value_parser!(u8).range(0..=100))]
+    pub rwmixread: u8,
+    /// Seconds
+    #[arg(short = 't', long, value_name = "SECONDS", default_value_t = 5.0, value_parser = super::perf::seconds)]
+    pub time: f64,
+    /// Cores: how many, or which (a list such as [0,2-3], a mask such as 0x3), then pinned
+    #[arg(short = 'c', long, value_name = "CORES", default_value = "1")]
+    pub core_mask: String,
+    /// Write known data and compare what is read; writes to the namespaces whatever the pattern
+    #[arg(long)]
+    pub verify: bool,
+    /// Allow a load that writes: what the namespaces hold is lost
+    #[arg(long)]
+    pub destroy_data: bool,
+    /// Drive a PCI function with no IOMMU between it and memory; it, and an error in its driver, can write anywhere in this machine
+    #[arg(long)]
+    pub allow_physical: bool,
+    /// Over TCP: protect headers by a digest
+    #[arg(short = 'H', long)]
+    pub hdgst: bool,
+    /// Over TCP: protect data by a digest
+    #[arg(short = 'I', long)]
+    pub ddgst: bool,
+    /// Print one JSON object on one line, the last on stdout
+    #[arg(long)]
+    pub json: bool,
+    /// When reactors sleep
+    #[arg(long, value_enum, default_value_t = super::Poll::Adaptive)]
+    pub poll: super::Poll,
 }
 
 /// `doorbell nvme passthru`.

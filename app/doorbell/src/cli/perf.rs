@@ -68,7 +68,7 @@ pub struct BlockArgs {
     pub logflags: Vec<String>,
 }
 
-fn seconds(text: &str) -> Result<f64, String> {
+pub(super) fn seconds(text: &str) -> Result<f64, String> {
     let seconds: f64 = text.trim_end_matches('s').parse().map_err(|_| format!("`{text}` is no number of seconds"))?;
     if seconds > 0.0 && seconds <= 1e6 { Ok(seconds) } else { Err("a time from 0.001 to 1000000 seconds".to_owned()) }
 }

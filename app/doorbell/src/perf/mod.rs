@@ -5,4 +5,5 @@ pub mod block;
 mod command;
 mod report;
 
+pub(crate) use command::{Drives, Under, load, namespace_name};
 pub use command::{PerfError, block as run_block};

@@ -91,6 +91,38 @@ impl Report {
         })
     }
 
+    /// For programs: with what each of several devices did, but for the time of cores, which they share.
+    pub(crate) fn to_json_with(&self, each: &[(String, Report)]) -> Value {
+        let mut all = self.to_json();
+        if let (Some(map), false) = (all.as_object_mut(), each.is_empty()) {
+            let devices: serde_json::Map<_, _> = each.iter().map(|(name, report)| (name.clone(), report.to_json_of_one())).collect();
+            map.insert("devices".to_owned(), devices.into());
+        }
+        all
+    }
+
+    fn to_json_of_one(&self) -> Value {
+        let mut one = self.to_json();
+        if let Some(map) = one.as_object_mut() {
+            map.remove("cpu_ns_per_io");
+        }
+        one
+    }
+
+    /// How fast one of several was, for people.
+    pub(crate) fn rates(&self) -> String {
+        let at = |percent| Time(self.latency.percentile(percent) as f64);
+        format!(
+            "  {} IOPS, {:.1} MB/s, mean {}, p50 {}, p99 {}, max {}",
+            grouped(self.iops()),
+            self.iops() * self.io_bytes as f64 / 1e6,
+            Time(self.latency.mean()),
+            at(50.0),
+            at(99.0),
+            Time(self.latency.max() as f64)
+        )
+    }
+
     fn failures(&self) -> impl Iterator<Item = (Status, u64)> {
         Status::ALL.into_iter().zip(self.errors).filter(|(_, n)| *n > 0)
     }

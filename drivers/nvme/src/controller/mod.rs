@@ -6,6 +6,7 @@
 mod commands;
 mod describe;
 mod events;
+mod maintain;
 mod memory;
 mod queues;
 mod recover;
@@ -16,6 +17,7 @@ mod tcp;
 mod transport;
 
 pub use describe::Identity;
+pub use maintain::Committed;
 pub(crate) use queues::take_place;
 pub use scan::{Change, Watcher};
 

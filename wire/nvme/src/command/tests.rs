@@ -227,3 +227,14 @@ proptest! {
         prop_assert_eq!(AdminCommand::parse(&admin.encode()), admin);
     }
 }
+
+#[test]
+fn what_changes_the_medium_is_written_as_the_specification_has_it() {
+    let dwords = |sqe: Sqe| (sqe.opcode, sqe.cdw10.get(), sqe.cdw11.get());
+    let format =
+        FormatNvm { format: 0x25, extended_metadata: true, protection: 1, protection_first: true, erase: SecureErase::Cryptographic };
+    // LBAFL 5, MSET, PI 1, PIL, SES 2, LBAFU 2.
+    assert_eq!(dwords(format.encode()), (0x80, 5 | 1 << 4 | 1 << 5 | 1 << 8 | 2 << 9 | 2 << 12, 0));
+    assert_eq!(dwords(FirmwareDownload { bytes: 4096, offset: 8192 }.encode()), (0x11, 1023, 2048));
+    assert_eq!(dwords(FirmwareCommit { slot: 3, action: CommitAction::ReplaceAndActivateNow }.encode()), (0x10, 3 | 3 << 3, 0));
+}

@@ -194,6 +194,21 @@ pub struct Fna {
     __: u8,
 }
 
+/// FRMW: firmware updates.
+#[bitfield(u8)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct Frmw {
+    /// The first slot is read-only.
+    pub first_read_only: bool,
+    /// Slots there are, 1 to 7.
+    #[bits(3)]
+    pub slots: u8,
+    /// An image can be activated without a reset.
+    pub without_reset: bool,
+    #[bits(3)]
+    __: u8,
+}
+
 /// VWC: volatile write cache.
 #[bitfield(u8)]
 #[derive(PartialEq, Eq, Hash)]
@@ -356,7 +371,7 @@ wire_struct! {
         pub acl: u8,
         /// AERL: asynchronous event requests at once, zero-based.
         pub aerl: u8,
-        /// FRMW: firmware updates (slot 1 read only 0, slots 3:1, activation without reset 4).
+        /// FRMW: firmware updates ([`Frmw`]).
         pub frmw: u8,
         /// LPA: log page attributes ([`Lpa`]).
         pub lpa: u8,

@@ -26,7 +26,7 @@ const NULL_BYTES: u64 = 1 << 40;
 const MALLOC_BYTES: u64 = 256 << 20;
 
 /// One device asked for.
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     Null,
     Malloc,
     File(DeviceSpec),
@@ -129,8 +129,13 @@ impl Made {
         }
         let name = format!("perf{}", self.count);
         self.count += 1;
+        self.adopt(&name, device, Access::Write)
+    }
+
+    /// Registers a device and opens it through the block device layer.
+    pub(super) fn adopt(&mut self, name: &str, device: Arc<dyn BlockDevice>, access: Access) -> Result<(), PerfError> {
         let spec = NewBdev {
-            name: name.clone(),
+            name: name.to_owned(),
             aliases: Vec::new(),
             uuid: Uuid::default(),
             product: "device under load",
@@ -140,7 +145,7 @@ impl Made {
             created_by: None,
         };
         self.registry.register(spec).map_err(error)?;
-        let handle = self.registry.open(&name, Access::Write, Box::new(|_| {})).map_err(error)?;
+        let handle = self.registry.open(name, access, Box::new(|_| {})).map_err(error)?;
         self.handles.push(handle);
         Ok(())
     }

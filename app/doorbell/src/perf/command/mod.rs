@@ -2,16 +2,19 @@
 
 mod configured;
 mod device;
+mod drives;
 
 use super::block::{Generator, Job, Outcome, Pattern, Stop};
 use super::report::{Report, grouped};
 use crate::cli::{BlockArgs, Poll};
 use crate::size::Size;
-use device::Made;
+use device::{Made, Wanted};
 use doorbell_block::{BlockDevice, ReactorId};
 use doorbell_mem::{DEFAULT_CLASSES, PoolSpec};
 use doorbell_reactor::{Config, Local, Polling, oneshot, run};
 use doorbell_sys::cpu::{self, CpuId};
+use drives::Attached;
+pub(crate) use drives::{Drives, name as namespace_name};
 use std::io::{IsTerminal, Write};
 use std::ops::Range;
 use std::sync::Arc;
@@ -33,29 +36,54 @@ fn error(what: impl std::fmt::Display) -> PerfError {
 const BOXES: u32 = 4096;
 const SPIN_NS: u64 = 20_000;
 
+/// Where the devices under load come from.
+pub(crate) enum Under {
+    /// What `--device` names.
+    Devices(Vec<Wanted>),
+    /// Namespaces of NVMe controllers, attached for it.
+    Drives(Drives),
+}
+
 /// Runs it and prints. True when every request succeeded.
 pub fn block(args: BlockArgs) -> Result<bool, PerfError> {
-    let config = config(&args)?;
-    let args = Arc::new(args);
     let devices = device::check(&args)?;
+    load(args, Under::Devices(devices))
+}
+
+/// Puts the load on what there is and prints what came of it. True when every request succeeded.
+pub(crate) fn load(args: BlockArgs, under: Under) -> Result<bool, PerfError> {
+    let mut config = config(&args)?;
+    if let Under::Drives(drives) = &under {
+        config.pool.backing = drives.backing();
+    }
+    let args = Arc::new(args);
     let title = title(&args, &config);
     if !args.json {
         println!("{title}");
     }
     let shared = args.clone();
     let regions = config.regions.clone();
-    let (report, closed) = run(&config, |local| async move { measure(&local, &shared, devices, &regions).await }).map_err(error)?;
-    let report = report?;
+    let (measured, closed) = run(&config, |local| async move { measure(&local, &shared, under, &regions).await }).map_err(error)?;
+    let Measured { all, each } = measured?;
     let lost: u32 = closed.iter().map(|c| c.boxes_out).sum();
     if lost > 0 {
         return Err(error(format!("{lost} requests were lost: a bug, please report it")));
     }
     if args.json {
-        println!("{}", report.to_json());
+        println!("{}", all.to_json_with(&each));
     } else {
-        println!("{report}");
+        for (name, report) in &each {
+            println!("{name}\n{}", report.rates());
+        }
+        println!("{}{all}", if each.is_empty() { "" } else { "all together\n" });
     }
-    Ok(report.is_clean())
+    Ok(all.is_clean())
+}
+
+/// What came of it: of all devices, and of each where there are several.
+struct Measured {
+    all: Report,
+    each: Vec<(String, Report)>,
 }
 
 fn title(args: &BlockArgs, config: &Config) -> String {
@@ -117,20 +145,31 @@ fn share(blocks: u64, args: &BlockArgs, block_bytes: u32, n: u32, cores: u32) ->
     u64::from(n) * part..(u64::from(n) + 1) * part
 }
 
-async fn measure(
-    local: &Local,
-    args: &Arc<BlockArgs>,
-    devices: Vec<device::Wanted>,
-    regions: &doorbell_mem::Regions,
-) -> Result<Report, PerfError> {
+async fn measure(local: &Local, args: &Arc<BlockArgs>, under: Under, regions: &doorbell_mem::Regions) -> Result<Measured, PerfError> {
     let mut made = Made::new(args, regions)?;
     let configured = match &args.config {
         Some(path) => Some(configured::load(local, path, &mut made).await?),
         None => None,
     };
-    for wanted in devices {
-        made.open(wanted)?;
+    let mut attached = Attached::default();
+    let opened = match under {
+        Under::Devices(all) => all.into_iter().try_for_each(|wanted| made.open(wanted)),
+        Under::Drives(drives) => attached.add(local, &drives, &mut made).await,
+    };
+    let measured = match opened {
+        Ok(()) => generate(local, args, &made).await,
+        Err(why) => Err(why),
+    };
+    made.close(configured.is_none()).await;
+    attached.detach().await;
+    if let Some(control) = configured {
+        control.stop().await;
     }
+    measured
+}
+
+/// One generator on each core for each device.
+async fn generate(local: &Local, args: &Arc<BlockArgs>, made: &Made) -> Result<Measured, PerfError> {
     let progress = (!args.json && std::io::stderr().is_terminal()).then(|| Arc::new(Shown::new(local.reactors(), made.handles.len())));
     let mut answers = Vec::new();
     for n in 0..local.reactors() {
@@ -158,19 +197,21 @@ async fn measure(
     if let Some(shown) = progress {
         show(local, shown, args.time);
     }
-    let mut report = Report::new(args.io_size);
+    let mut all = Report::new(args.io_size);
+    let mut each: Vec<_> = args.devices.iter().map(|name| (name.clone(), Report::new(args.io_size))).collect();
     for of_core in answers {
         let mut outcomes: Vec<Outcome> = Vec::new();
-        for answer in of_core {
-            outcomes.push(answer.await.map_err(error)?);
+        for (answer, (_, report)) in of_core.into_iter().zip(&mut each) {
+            let outcome = answer.await.map_err(error)?;
+            report.add_core(vec![outcome.clone()]);
+            outcomes.push(outcome);
         }
-        report.add_core(outcomes);
+        all.add_core(outcomes);
     }
-    made.close(configured.is_none()).await;
-    if let Some(control) = configured {
-        control.stop().await;
+    if each.len() < 2 {
+        each.clear();
     }
-    Ok(report)
+    Ok(Measured { all, each })
 }
 
 /// How far each generator is.
