@@ -11,7 +11,7 @@ mod media;
 
 pub use admin::{Abort, AdminCommand, GetFeatures, GetLogPage, Identify, SetFeatures};
 pub use fabrics::{AuthTransfer, Connect, FabricsCommand, PropertyGet, PropertySet};
-pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteZeroes};
+pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteUncorrectable, WriteZeroes};
 pub use media::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, SecureErase};
 
 /// Bits `lo..lo + width` of `word`; `width` below 32.

@@ -59,6 +59,7 @@ pub mod feature;
 pub mod identify;
 pub mod log;
 mod nqn;
+pub mod protection;
 pub mod range;
 pub mod register;
 mod sgl;
@@ -73,7 +74,7 @@ pub use codes::{
 pub use command::{
     Abort, AdminCommand, AuthTransfer, CommitAction, Connect, Copy, DatasetManagement, FabricsCommand, FirmwareCommit, FirmwareDownload,
     FormatNvm, GetFeatures, GetLogPage, Identify, IoCommand, PropertyGet, PropertySet, Protection, ReadWrite, SecureErase, SetFeatures,
-    WriteZeroes,
+    WriteUncorrectable, WriteZeroes,
 };
 pub use cqe::{Cid, Cqe};
 pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};

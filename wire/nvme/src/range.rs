@@ -43,6 +43,27 @@ wire_struct! {
     }
 }
 
+wire_struct! {
+    /// A source range of a Copy command, descriptor format 1h: for guards of 32 and 64 bits (NVM 1.1, 3.3.2).
+    #[derive(Copy, Hash)]
+    pub struct CopyRangeWide, 40 bytes {
+        /// Reserved.
+        pub reserved0: [u8; 8],
+        /// SLBA: first logical block to read.
+        pub slba: U64,
+        /// NLB: logical blocks, zero-based.
+        pub nlb: U16,
+        /// Reserved.
+        pub reserved18: [u8; 8],
+        /// ELBST and ELBRT: expected storage tag and reference tag, 80 bits, big-endian.
+        pub tags: [u8; 10],
+        /// ELBAT: expected logical block application tag.
+        pub application_tag: U16,
+        /// ELBATM: its mask.
+        pub application_mask: U16,
+    }
+}
+
 impl DsmRange {
     /// The ranges that lie whole in `data`, in order; the caller holds their number against the command's.
     pub fn slice(data: &[u8]) -> &[Self] {

@@ -18,6 +18,8 @@ pub enum IoCommand {
     Flush,
     /// Write Zeroes (NVM 1.1, 3.3.8).
     WriteZeroes(WriteZeroes),
+    /// Write Uncorrectable (NVM 1.1, 3.3.7).
+    WriteUncorrectable(WriteUncorrectable),
     /// Dataset Management (NVM 1.1, 3.3.3).
     DatasetManagement(DatasetManagement),
     /// Copy (NVM 1.1, 3.3.2).
@@ -93,6 +95,15 @@ pub struct WriteZeroes {
     pub extension_type: u8,
     /// Protection information.
     pub protection: Protection,
+}
+
+/// Write Uncorrectable (NVM 1.1, 3.3.7).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WriteUncorrectable {
+    /// SLBA: first logical block.
+    pub slba: u64,
+    /// Logical blocks, 1 to 65,536.
+    pub blocks: u32,
 }
 
 /// Dataset Management (NVM 1.1, 3.3.3). Its data is an array of [`crate::range::DsmRange`].
@@ -176,6 +187,7 @@ impl IoCommand {
             IoOpcode::VERIFY => Self::Verify(ReadWrite::parse(sqe)),
             IoOpcode::FLUSH => Self::Flush,
             IoOpcode::WRITE_ZEROES => Self::WriteZeroes(WriteZeroes::parse(sqe)),
+            IoOpcode::WRITE_UNCORRECTABLE => Self::WriteUncorrectable(WriteUncorrectable::parse(sqe)),
             IoOpcode::DATASET_MANAGEMENT => Self::DatasetManagement(DatasetManagement::parse(sqe)),
             IoOpcode::COPY => Self::Copy(Copy::parse(sqe)),
             IoOpcode::FABRICS => Self::Fabrics(FabricsCommand::parse(sqe)),
@@ -192,6 +204,7 @@ impl IoCommand {
             Self::Verify(c) => c.encode(IoOpcode::VERIFY),
             Self::Flush => Sqe::new(IoOpcode::FLUSH.0),
             Self::WriteZeroes(c) => c.encode(),
+            Self::WriteUncorrectable(c) => c.encode(),
             Self::DatasetManagement(c) => c.encode(),
             Self::Copy(c) => c.encode(),
             Self::Fabrics(c) => c.encode(),
@@ -282,6 +295,18 @@ impl ReadWrite {
             Sqe { cdw12: U32::new(d12), cdw13: U32::new(u32::from(self.hints) | (u32::from(self.directive) << 16)), ..Sqe::new(opcode.0) };
         put_lba(&mut sqe, self.slba);
         self.protection.put(&mut sqe);
+        sqe
+    }
+}
+
+impl WriteUncorrectable {
+    fn parse(sqe: &Sqe) -> Self {
+        Self { slba: join(sqe.cdw10.get(), sqe.cdw11.get()), blocks: bits(sqe.cdw12.get(), 0, 16) + 1 }
+    }
+
+    fn encode(self) -> Sqe {
+        let mut sqe = Sqe { cdw12: U32::new(nlb(self.blocks)), ..Sqe::new(IoOpcode::WRITE_UNCORRECTABLE.0) };
+        put_lba(&mut sqe, self.slba);
         sqe
     }
 }

@@ -5,6 +5,7 @@ use crate::register::Property;
 use crate::*;
 use core::mem::offset_of;
 use proptest::prelude::*;
+use std::vec;
 
 #[test]
 fn a_command_lies_where_the_specification_says() {
@@ -155,6 +156,7 @@ fn io() -> impl Strategy<Value = IoCommand> {
         read_write().prop_map(IoCommand::Verify),
         Just(IoCommand::Flush),
         write_zeroes().prop_map(IoCommand::WriteZeroes),
+        (any::<u64>(), 1u32..=0x1_0000).prop_map(|(slba, blocks)| IoCommand::WriteUncorrectable(WriteUncorrectable { slba, blocks })),
         (1..=256u16, any::<bool>(), any::<bool>(), any::<bool>()).prop_map(|(ranges, deallocate, integral_write, integral_read)| {
             IoCommand::DatasetManagement(DatasetManagement { ranges, deallocate, integral_write, integral_read })
         }),
