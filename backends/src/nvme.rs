@@ -18,6 +18,7 @@ use doorbell_bdev::Module;
 use doorbell_control::{ConfigCall, LocalFuture, RpcError, When};
 use options::SetOptions;
 use std::cell::RefCell;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 const MODULE: &str = "nvme";
@@ -30,11 +31,33 @@ struct Inner {
     host: Host,
     options: RefCell<SetOptions>,
     drives: RefCell<Vec<Rc<Drive>>>,
+    /// Names of controllers that are being attached, given a path, or let go.
+    busy: RefCell<BTreeSet<String>>,
+}
+
+/// A name that nobody else changes meanwhile.
+struct Reserved {
+    drives: Drives,
+    name: String,
+}
+
+impl Drop for Reserved {
+    fn drop(&mut self) {
+        self.drives.0.busy.borrow_mut().remove(&self.name);
+    }
 }
 
 impl Drives {
     fn find(&self, name: &str) -> Option<Rc<Drive>> {
         self.0.drives.borrow().iter().find(|d| d.name() == name).cloned()
+    }
+
+    /// Keeps others from changing what this name stands for.
+    fn reserve(&self, name: &str) -> Result<Reserved, RpcError> {
+        if !self.0.busy.borrow_mut().insert(name.to_owned()) {
+            return Err(RpcError::busy().because(format!("NVMe controller {name} is just being attached or detached")));
+        }
+        Ok(Reserved { drives: self.clone(), name: name.to_owned() })
     }
 
     fn get(&self, name: &str) -> Result<Rc<Drive>, RpcError> {
@@ -70,7 +93,8 @@ impl Module for Drives {
 
 /// The methods of this back end.
 pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
-    let inner = Inner { host: host.clone(), options: RefCell::new(SetOptions::default()), drives: RefCell::default() };
+    let inner =
+        Inner { host: host.clone(), options: RefCell::new(SetOptions::default()), drives: RefCell::default(), busy: RefCell::default() };
     let drives = Drives(Rc::new(inner));
     brings.modules.push(Rc::new(drives.clone()));
     let methods = &mut *brings.methods;

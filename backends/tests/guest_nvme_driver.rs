@@ -81,7 +81,7 @@ fn take(address: &str) -> PciAddress {
 }
 
 async fn attach(env: &Env, address: PciAddress, options: Options) -> Controller {
-    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &OpenOptions { allow_physical: false }).unwrap();
+    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &OpenOptions::default()).unwrap();
     Controller::attach(env, &address.to_string(), function, options).await.unwrap()
 }
 

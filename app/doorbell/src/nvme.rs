@@ -124,7 +124,7 @@ pub(crate) async fn attach(env: &Env, reach: &Reach, options: Options) -> Result
     if reach.hdgst || reach.ddgst {
         return Err(words("--hdgst and --ddgst mean something over TCP only"));
     }
-    let open = OpenOptions { allow_physical: reach.allow_physical };
+    let open = OpenOptions { allow_physical: reach.allow_physical, ..OpenOptions::default() };
     let (name, (tx, rx)) = (function.to_string(), oneshot());
     let job = Box::new(move || tx.send(doorbell_pci::open(&function, &open)));
     if env.helpers.call(job).is_err() {

@@ -181,6 +181,9 @@ fn process_id(host: &Host) -> [u8; 16] {
     *ID.get_or_init(host.entropy)
 }
 
+/// Block devices of a controller at most, unless told otherwise.
+const BDEVS: u32 = 128;
+
 fn env(host: &Host) -> Env {
     Env { local: host.local.clone(), regions: host.regions.clone(), helpers: host.helpers.clone() }
 }
@@ -191,6 +194,7 @@ pub(super) async fn attach(drives: &Drives, params: Attach) -> Result<Vec<String
     if params.name.is_empty() || params.name.len() > 32 {
         return Err(RpcError::invalid_argument().because("a controller's name has 1 to 32 characters"));
     }
+    let _reserved = drives.reserve(&params.name)?;
     if drives.find(&params.name).is_some() && params.multipath.is_some_and(|mode| mode != Multipath::Disable) {
         return Err(RpcError::not_supported().because(format!("controller {} cannot be given a second path yet", params.name)));
     }
@@ -200,7 +204,7 @@ pub(super) async fn attach(drives: &Drives, params: Attach) -> Result<Vec<String
     let (way, options) = (way(host, &params)?, drives.0.options.borrow().driver(&params)?);
     let controller = match way {
         Way::Function(address) => {
-            let open = OpenOptions { allow_physical: params.allow_physical == Some(true) };
+            let open = OpenOptions { allow_physical: params.allow_physical == Some(true), refuse_own: true };
             let opened = host.blocking(move |_| doorbell_pci::open(&address, &open)).await?;
             let function = opened.map_err(|error| RpcError::no_device().because(error))?;
             Controller::attach(&env(host), &params.name, function, options).await
@@ -208,7 +212,6 @@ pub(super) async fn attach(drives: &Drives, params: Attach) -> Result<Vec<String
         Way::Tcp(address, how) => Controller::connect(&env(host), &params.name, *address, how, options).await,
     };
     let controller = controller.map_err(|error| RpcError::io().because(error))?;
-    let most = usize::try_from(params.max_bdevs.unwrap_or(128)).unwrap_or(usize::MAX);
     let drive = Rc::new(Drive { params, controller: controller.clone(), bdevs: RefCell::default() });
     drives.0.drives.borrow_mut().push(drive.clone());
     follow(drives, &drive);
@@ -216,7 +219,6 @@ pub(super) async fn attach(drives: &Drives, params: Attach) -> Result<Vec<String
     for namespace in controller.namespaces() {
         names.extend(register(host, &drive, &namespace));
     }
-    names.truncate(most);
     Ok(names)
 }
 
@@ -259,6 +261,11 @@ async fn unregister(host: &Host, name: Option<String>) {
 
 fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Option<String> {
     let name = describe::bdev_name(drive.name(), namespace);
+    let most = drive.params.max_bdevs.unwrap_or(BDEVS) as usize;
+    if drive.bdevs.borrow().len() >= most {
+        tracing::warn!(name, most, "a namespace is no block device: max_bdevs allows no more");
+        return None;
+    }
     if let Err(why) = &namespace.described().usable {
         tracing::warn!(name, why, "a namespace is no block device");
         return None;
@@ -288,6 +295,7 @@ fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Optio
 
 /// `bdev_nvme_detach_controller`.
 pub(super) async fn detach(drives: &Drives, params: Detach) -> Result<bool, RpcError> {
+    let _reserved = drives.reserve(&params.name)?;
     let drive = drives.get(&params.name)?;
     let own = &drive.params;
     let differs = |asked: &Option<String>, has: Option<&str>| asked.as_deref().is_some_and(|asked| Some(asked) != has);

@@ -53,7 +53,7 @@ params! {
         action_on_timeout: Option<TimeoutAction>,
         /// Microseconds that a command may take; 0: for ever.
         timeout_us: Option<u64>,
-        /// The same for commands of the admin queue; 0: one minute.
+        /// The same for commands of the admin queue, one second at least; 0: timeout_us, or one minute where that is 0 too.
         timeout_admin_us: Option<u64>,
         /// Milliseconds that a controller on a network may hear nothing.
         keep_alive_timeout_ms: Option<u32>,
@@ -129,7 +129,7 @@ impl Default for SetOptions {
     }
 }
 
-const MS: u64 = 1_000_000;
+const SECOND: u64 = 1_000_000_000;
 
 fn loss_ms(seconds: i32) -> Result<Option<u32>, RpcError> {
     match seconds {
@@ -147,7 +147,9 @@ impl SetOptions {
     pub(super) fn driver(&self, attach: &Attach) -> Result<Options, RpcError> {
         let base = Options::default();
         let timeout_ns = self.timeout_us.map_or(base.policy.timeout_ns, |us| us.saturating_mul(1000));
-        let admin = self.timeout_admin_us.filter(|us| *us > 0).map_or(base.policy.admin_timeout_ns, |us| us.saturating_mul(1000));
+        let admin = [self.timeout_admin_us, self.timeout_us].into_iter().flatten().find(|us| *us > 0);
+        // The driver's own commands are among them, and a controller is looked at once a second.
+        let admin_ns = admin.map_or(base.policy.admin_timeout_ns, |us| us.saturating_mul(1000).max(SECOND));
         let on_timeout = match self.action_on_timeout {
             Some(TimeoutAction::None) => OnTimeout::Nothing,
             Some(TimeoutAction::Reset) => OnTimeout::Reset,
@@ -162,7 +164,7 @@ impl SetOptions {
         Ok(Options {
             io_queues,
             keep_alive_ms: self.keep_alive_timeout_ms.unwrap_or(base.keep_alive_ms),
-            policy: Policy { retries, timeout_ns, admin_timeout_ns: admin.max(MS), on_timeout },
+            policy: Policy { retries, timeout_ns, admin_timeout_ns: admin_ns, on_timeout },
             loss_timeout_ms: loss.map_or(Ok(base.loss_timeout_ms), loss_ms)?,
             reconnect_delay_ms: delay.map_or(Ok(base.reconnect_delay_ms), seconds)?,
             fast_fail_ms: fast.map_or(Ok(0), seconds)?,
@@ -170,6 +172,9 @@ impl SetOptions {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;
 
 /// Sets options.
 pub(super) async fn set(drives: &Drives, given: SetOptions) -> Result<bool, RpcError> {

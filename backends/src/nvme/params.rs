@@ -101,7 +101,7 @@ params! {
         pub(super) fast_io_fail_timeout_sec: Option<u32>,
         /// Name of a TLS key.
         pub(super) psk: Option<String>,
-        /// Names of block devices in the answer, at most; all are made.
+        /// Namespaces that become block devices, at most; the log says when some are left out.
         pub(super) max_bdevs: Option<u32>,
         /// Name of a key for authentication.
         pub(super) dhchap_key: Option<String>,
@@ -153,7 +153,7 @@ params! {
     pub(super) struct Reset {
         /// Name of the controller.
         pub(super) name: String,
-        /// Its number within its subsystem; the only one's when not given.
+        /// Its number within its subsystem; 0, or not given: the one that there is.
         pub(super) cntlid: Option<u16>,
     }
 

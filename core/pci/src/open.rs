@@ -10,6 +10,8 @@ pub struct OpenOptions {
     /// A function with nothing between it and memory: by uio, or by VFIO without an IOMMU. It, and an error in its driver, can then read and
     /// write anywhere in the machine's memory.
     pub allow_physical: bool,
+    /// A vfio-user socket that this process serves itself is refused: a reactor that serves it and drives it would wait for itself.
+    pub refuse_own: bool,
 }
 
 /// Why a function without protection is not opened just so.
@@ -20,7 +22,7 @@ pub(crate) const UNPROTECTED: &str = "no IOMMU stands between it and memory: it 
 pub fn open(address: &FunctionAddress, options: &OpenOptions) -> Result<Arc<dyn Function>, PciError> {
     match address {
         FunctionAddress::Pci(address) => open_pci(*address, options),
-        FunctionAddress::VfioUser(path) => vfio_user::open(path),
+        FunctionAddress::VfioUser(path) => vfio_user::open(path, options.refuse_own),
     }
 }
 

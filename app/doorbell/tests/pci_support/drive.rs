@@ -27,7 +27,7 @@ fn is_set(name: &str) -> bool {
 
 fn function() -> Result<Arc<dyn Function>, PciError> {
     let address: FunctionAddress = std::env::var("ADDRESS").unwrap().parse().unwrap();
-    open(&address, &OpenOptions { allow_physical: is_set("PHYSICAL") })
+    open(&address, &OpenOptions { allow_physical: is_set("PHYSICAL"), ..OpenOptions::default() })
 }
 
 fn backing() -> Backing {

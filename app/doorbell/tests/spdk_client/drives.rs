@@ -1,9 +1,12 @@
 //! NVMe controllers attached, listed and let go by SPDK's client; another server is the drive.
 
+use crate::by_hand::Wire;
 use crate::client::{Client, port, serve, stop};
 use crate::configure::{NQN, configured};
 use crate::support::Folder;
+use rustix::process::Signal;
 use serde_json::json;
+use std::net::TcpListener;
 
 #[test]
 fn controllers_are_attached_listed_and_detached() {
@@ -35,4 +38,65 @@ fn controllers_are_attached_listed_and_detached() {
     assert_eq!(client.ok("bdev_nvme_get_controllers"), json!([]));
     stop(server);
     stop(drive);
+}
+
+#[test]
+fn max_bdevs_bounds_what_is_made_and_a_number_that_is_not_there_is_refused() {
+    let folder = Folder::new();
+    let ports = [port(), port()];
+    let (drive, _) = configured(&folder, ports);
+    let here = Folder::new();
+    let server = serve(&here, &["--empty"]);
+    let mut wire = Wire::to(&here);
+    let at =
+        json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": ports[0].to_string(), "subnqn": NQN, "max_bdevs": 1});
+    assert_eq!(wire.call("bdev_nvme_attach_controller", at), Ok(json!(["Nvme0n1"])));
+    let made = wire.call("bdev_get_bdevs", json!({})).unwrap();
+    assert_eq!((made[0]["name"].as_str(), made.as_array().map(Vec::len)), (Some("Nvme0n1"), Some(1)), "{made}");
+    let cntlid = wire.call("bdev_nvme_get_controllers", json!({})).unwrap()[0]["ctrlrs"][0]["cntlid"].as_u64().unwrap();
+    for (asked, code) in [(0, None), (cntlid, None), (cntlid + 1, Some(-19))] {
+        let answer = wire.call("bdev_nvme_reset_controller", json!({"name": "Nvme0", "cntlid": asked}));
+        assert_eq!(answer.err().map(|error| error["code"].as_i64().unwrap()), code, "{asked}");
+    }
+    stop(server);
+    stop(drive);
+}
+
+#[test]
+fn a_name_is_attached_once_at_a_time() {
+    let folder = Folder::new();
+    let server = serve(&folder, &["--empty"]);
+    // One that takes a connection and says nothing holds the first attempt up until it goes.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": silent.local_addr().unwrap().port().to_string(),
+        "subnqn": NQN, "fabrics_connect_timeout_us": 60_000_000});
+    let first = std::thread::spawn({
+        let (mut wire, at) = (Wire::to(&folder), at.clone());
+        move || wire.call("bdev_nvme_attach_controller", at)
+    });
+    let (held, _) = silent.accept().unwrap();
+    let mut wire = Wire::to(&folder);
+    let second = wire.call("bdev_nvme_attach_controller", at).unwrap_err();
+    assert_eq!(second["code"], -16, "{second}");
+    assert_eq!(wire.call("bdev_nvme_detach_controller", json!({"name": "Nvme0"})).unwrap_err()["code"], -16);
+    drop(held);
+    assert_eq!(first.join().unwrap().unwrap_err()["code"], -5);
+    assert_eq!(wire.call("bdev_nvme_detach_controller", json!({"name": "Nvme0"})).unwrap_err()["code"], -19);
+    let (status, log) = server.stop(Signal::TERM);
+    assert_eq!(status.code(), Some(0), "{log}");
+}
+
+#[test]
+fn what_this_process_serves_itself_by_vfio_user_is_refused_at_once() {
+    let folder = Folder::new();
+    let (server, _) = configured(&folder, [port(), port()]);
+    let mut wire = Wire::to(&folder);
+    let at = folder.path().join("vm0");
+    std::fs::create_dir_all(&at).unwrap();
+    wire.call("nvmf_create_transport", json!({"trtype": "VFIOUSER"})).unwrap();
+    let listen = json!({"nqn": NQN, "listen_address": {"trtype": "VFIOUSER", "traddr": at}});
+    wire.call("nvmf_subsystem_add_listener", listen).unwrap();
+    let own = wire.call("bdev_nvme_attach_controller", json!({"name": "Own", "trtype": "VFIOUSER", "traddr": at})).unwrap_err();
+    assert!(own["data"].as_str().is_some_and(|why| why.contains("this process serves it itself")), "{own}");
+    stop(server);
 }

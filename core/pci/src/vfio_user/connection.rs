@@ -47,13 +47,24 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(name: &str, socket: &Path) -> Result<Connection, PciError> {
+    pub(super) fn new(name: &str, socket: &Path, refuse_own: bool) -> Result<Connection, PciError> {
         let stream = UnixStream::connect(socket).map_err(|error| match error.kind() {
             io::ErrorKind::NotFound => PciError::unusable(name, format!("there is no socket {}", socket.display())),
             io::ErrorKind::ConnectionRefused => PciError::unusable(name, format!("nobody serves {} any more", socket.display())),
             _ => PciError::system(name, "connect to its socket", error),
         })?;
         let failed = |e: rustix::io::Errno| PciError::system(name, "watch its socket", e);
+        // The kernel says who listens. Where it does not, the time for an answer still ends the wait.
+        let is_own = || {
+            rustix::net::sockopt::socket_peercred(&stream)
+                .is_ok_and(|peer| peer.pid.as_raw_nonzero().get().cast_unsigned() == std::process::id())
+        };
+        if refuse_own && is_own() {
+            return Err(PciError::unusable(
+                name,
+                "this process serves it itself, and cannot wait for its own answers: attach it from another",
+            ));
+        }
         let gone = epoll::create(epoll::CreateFlags::CLOEXEC).map_err(failed)?;
         epoll::add(&gone, &stream, epoll::EventData::new_u64(0), epoll::EventFlags::RDHUP).map_err(failed)?;
         let line = Mutex::new(Line { stream, next: 0, is_broken: false, hung_up: false });

@@ -21,10 +21,10 @@ const ABOUT: &[u8] = br#"{"capabilities":{"max_msg_fds":8,"max_data_xfer_size":1
 const ROOM: usize = 4096 - 32;
 
 /// Connects to the socket `cntrl` in a folder, or to a socket itself.
-pub(crate) fn open(path: &Path) -> Result<Arc<dyn Function>, PciError> {
+pub(crate) fn open(path: &Path, refuse_own: bool) -> Result<Arc<dyn Function>, PciError> {
     let socket = if path.is_dir() { path.join("cntrl") } else { path.to_owned() };
     let name = path.display().to_string();
-    let line = Arc::new(Connection::new(&name, &socket)?);
+    let line = Arc::new(Connection::new(&name, &socket, refuse_own)?);
     Ok(Arc::new(VfioUser::new(name, line)?))
 }
 
