@@ -6,16 +6,19 @@
 mod attach;
 mod commands;
 mod describe;
+mod drive;
 mod host_name;
 mod options;
 mod params;
+mod paths;
+mod way;
 
 pub use host_name::host_name;
 
 use crate::host::{Brings, Host};
-use attach::Drive;
 use doorbell_bdev::Module;
 use doorbell_control::{ConfigCall, LocalFuture, RpcError, When};
+use drive::Drive;
 use options::SetOptions;
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -77,7 +80,7 @@ impl Drives {
 impl Module for Drives {
     fn save(&self) -> Vec<ConfigCall> {
         let mut calls = vec![ConfigCall::new("bdev_nvme_set_options", &*self.0.options.borrow())];
-        calls.extend(self.all().iter().map(|d| d.call()));
+        calls.extend(self.all().iter().flat_map(|d| d.calls()));
         calls
     }
 
@@ -113,8 +116,16 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
         "Attaches an NVMe controller; gives the names of its block devices.",
         attach::attach
     );
-    method!("bdev_nvme_detach_controller", When::Runtime, "Detaches an NVMe controller. Its block devices go.", attach::detach);
+    method!(
+        "bdev_nvme_detach_controller",
+        When::Runtime,
+        "Detaches an NVMe controller, whose block devices go, or takes one of its paths away.",
+        attach::detach
+    );
     method!("bdev_nvme_get_controllers", When::Runtime, "Tells the NVMe controllers that are attached.", describe::controllers);
+    method!("bdev_nvme_get_io_paths", When::Runtime, "Tells the paths that the block devices of NVMe controllers use.", paths::io_paths);
+    method!("bdev_nvme_set_preferred_path", When::Runtime, "Says which path of a block device is preferred.", paths::prefer);
+    method!("bdev_nvme_set_multipath_policy", When::Runtime, "Says how the paths of a block device are used.", paths::policy);
     method!("bdev_nvme_reset_controller", When::Runtime, "Resets an NVMe controller. Requests wait meanwhile.", commands::reset);
     method!("bdev_nvme_get_controller_health_info", When::Runtime, "Reads the health log of an NVMe controller.", commands::health);
     method!("bdev_nvme_send_cmd", When::Runtime, "Sends an NVMe command as it is and gives its answer.", commands::send);

@@ -29,6 +29,10 @@ pub mod performance {}
 #[doc = include_str!("../chapters/drives.md")]
 pub mod drives {}
 
+/// Drives elsewhere.
+#[doc = include_str!("../chapters/remote.md")]
+pub mod remote {}
+
 /// Looking at NVMe controllers.
 #[doc = include_str!("../chapters/nvme.md")]
 pub mod nvme {}

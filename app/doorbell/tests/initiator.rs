@@ -169,3 +169,110 @@ fn what_cannot_be_attached_says_why() {
     assert!(none.contains("/nowhere"), "{none}");
     drop((near, far));
 }
+
+/// Lets a target be reached at one more port, which it says.
+fn listen_more(folder: &Folder, port: u16) {
+    let (nqn, at) = (format!("nqn={NQN}"), format!("listen_address.trsvcid=\"{port}\""));
+    let words = ["nvmf_subsystem_add_listener", &nqn, "listen_address.trtype=TCP", "listen_address.traddr=127.0.0.1", &at];
+    folder.rpc(&words).unwrap();
+}
+
+fn stop_listening(folder: &Folder, port: &str) {
+    let (nqn, at) = (format!("nqn={NQN}"), format!("listen_address.trsvcid=\"{port}\""));
+    let words = ["nvmf_subsystem_remove_listener", &nqn, "listen_address.trtype=TCP", "listen_address.traddr=127.0.0.1", &at];
+    folder.rpc(&words).unwrap();
+}
+
+fn free_port() -> u16 {
+    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}
+
+/// The same subsystem by another port.
+fn path(port: &str) -> Value {
+    json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port, "subnqn": NQN, "multipath": "failover",
+        "reconnect_delay_sec": 1})
+}
+
+#[test]
+fn when_a_path_is_lost_under_load_the_next_one_goes_on_and_nothing_is_lost() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let (first, second) = (free_port().to_string(), free_port());
+    let server = target(&there, &format!("127.0.0.1:{first}"));
+    listen_more(&there, second);
+    let calls: Vec<Value> =
+        [&first, &second.to_string()].map(|port| json!({"method": "bdev_nvme_attach_controller", "params": path(port)})).into();
+    let config = json!({"subsystems": [{"subsystem": "bdev", "config": calls}]});
+    std::fs::write(here.path().join("drive.json"), config.to_string()).unwrap();
+    let load = load(&here, "4");
+    until_loaded(&there, 0);
+    stop_listening(&there, &first);
+    until_loaded(&there, answered(&there));
+    // And back: the way that was lost first is the next one.
+    listen_more(&there, first.parse().unwrap());
+    stop_listening(&there, &second.to_string());
+    until_loaded(&there, answered(&there));
+    let (clean, out) = figures(load);
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+    drop(server);
+}
+
+/// Waits until a controller is reached by this port.
+fn until_at(folder: &Folder, port: &str) -> Value {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let listed = folder.rpc(&["bdev_nvme_get_controllers", "name=Nvme0"]).unwrap()[0]["ctrlrs"][0].clone();
+        if listed["trid"]["trsvcid"] == port && listed["state"] == "enabled" {
+            return listed;
+        }
+        assert!(Instant::now() < until, "{listed}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn paths_are_added_listed_saved_and_taken_away() {
+    let (there, other, here) = (Folder::new(), Folder::new(), Folder::new());
+    let (server, stranger) = (target(&there, "127.0.0.1:0"), target(&other, "127.0.0.1:0"));
+    let (first, second) = (server.after(" -s ").to_owned(), free_port());
+    listen_more(&there, second);
+    let second = second.to_string();
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    let attach = |port: &str, more: &[&str]| {
+        let (port, nqn) = (format!("trsvcid=\"{port}\""), format!("subnqn={NQN}"));
+        let words = ["bdev_nvme_attach_controller", "name=Nvme0", "trtype=TCP", "traddr=127.0.0.1", &port, &nqn];
+        here.rpc(&words.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let detach = |more: &[&str]| here.rpc(&["bdev_nvme_detach_controller", "name=Nvme0"].iter().chain(more).copied().collect::<Vec<_>>());
+    assert_eq!(attach(&first, &["reconnect_delay_sec=1"]).unwrap(), json!(["Nvme0n1"]));
+    for (port, mode, why) in [
+        (&second, "multipath=disable", "already"),
+        (&second, "multipath=multipath", "several paths at once"),
+        (&first, "multipath=failover", "has this path already"),
+        // It calls itself the same and holds another disk.
+        (&stranger.after(" -s ").to_owned(), "multipath=failover", "leads elsewhere"),
+    ] {
+        let refused = attach(port, &[mode]).unwrap_err();
+        assert!(refused.contains(why), "{mode}: {refused}");
+    }
+    assert_eq!(attach(&second, &["multipath=failover"]).unwrap(), json!(["Nvme0n1"]));
+    let listed = until_at(&here, &first);
+    assert_eq!(listed["alternate_trids"][0]["trsvcid"], *second, "{listed}");
+    let saved = here.rpc(&["framework_get_config", "name=bdev"]).unwrap();
+    let calls = saved.as_array().unwrap().iter().filter(|call| call["method"] == "bdev_nvme_attach_controller");
+    let saved: Vec<_> = calls.map(|call| (&call["params"]["trsvcid"], &call["params"]["multipath"])).collect();
+    assert_eq!(saved, [(&json!(first), &Value::Null), (&json!(second), &json!("failover"))]);
+    // The one in use is taken away: the other one is used.
+    detach(&[&format!("trsvcid=\"{first}\"")]).unwrap();
+    let listed = until_at(&here, &second);
+    assert_eq!(listed["alternate_trids"], Value::Null, "{listed}");
+    let shown = here.rpc(&["bdev_get_bdevs", "name=Nvme0n1"]).unwrap();
+    assert_eq!(shown[0]["driver_specific"]["nvme"][0]["trid"]["trsvcid"], *second, "{shown}");
+    assert!(detach(&[&format!("trsvcid=\"{first}\"")]).unwrap_err().contains("no such path"));
+    // One that stands by is taken away: nothing else changes.
+    attach(&first, &["multipath=failover"]).unwrap();
+    detach(&[&format!("trsvcid=\"{first}\"")]).unwrap();
+    assert_eq!(until_at(&here, &second)["alternate_trids"], Value::Null);
+    detach(&[]).unwrap();
+    assert_eq!(here.rpc(&["bdev_nvme_get_controllers"]).unwrap(), json!([]));
+    drop((near, server, stranger));
+}

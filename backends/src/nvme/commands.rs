@@ -20,8 +20,7 @@ const DATA_MAX: usize = 1 << 20;
 /// `bdev_nvme_reset_controller`.
 pub(super) async fn reset(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
     let drive = drives.get(&params.name)?;
-    let own = drive.controller().identity().map(|id| id.raw.cntlid.get());
-    if params.cntlid.is_some_and(|id| id != 0 && Some(id) != own) {
+    if params.cntlid.is_some_and(|id| id != 0 && id != drive.cntlid()) {
         return Err(RpcError::no_device().because(format!("{} has no controller of that number", params.name)));
     }
     drive.controller().reset().await.map_err(|error| RpcError::io().because(error))?;

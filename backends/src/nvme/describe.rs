@@ -1,6 +1,6 @@
 //! Controllers and namespaces in the words of SPDK's overviews.
 
-use super::attach::Drive;
+use super::drive::Drive;
 use super::params::MaybeNamed;
 use super::{Drives, MODULE};
 use doorbell_control::{RpcError, Uuid};
@@ -18,18 +18,21 @@ pub(super) async fn controllers(drives: &Drives, params: MaybeNamed) -> Result<V
 }
 
 fn controller(drive: &Drive) -> Value {
-    let controller = drive.controller();
-    json!({
-        "state": controller.state().name(),
+    let mut one = json!({
+        "state": drive.controller().state().name(),
         "trid": drive.trid(),
-        "cntlid": controller.identity().map_or(0, |id| id.raw.cntlid.get()),
+        "cntlid": drive.cntlid(),
         "host": { "nqn": drive.host_nqn(), "addr": "", "svcid": "" },
-    })
+    });
+    let alternates = drive.alternates();
+    if let (Some(map), false) = (one.as_object_mut(), alternates.is_empty()) {
+        map.insert("alternate_trids".to_owned(), alternates.into());
+    }
+    one
 }
 
-/// What `bdev_get_bdevs` tells of a namespace under `driver_specific`. A snapshot from when it was found: nothing of it changes without its
-/// namespace being found anew.
-pub(super) fn driver_specific(trid: Value, controller: &Controller, namespace: &Namespace) -> Value {
+/// What `bdev_get_bdevs` tells of a namespace under `driver_specific`, as long as its controller is not reset or reached another way.
+pub(super) fn driver_specific(trid: &Value, controller: &Controller, namespace: &Namespace) -> Value {
     let Some(id) = controller.identity() else { return Value::Null };
     let (oacs, version, raw) = (id.oacs(), id.version, &id.raw);
     let described = namespace.described();
@@ -54,7 +57,7 @@ pub(super) fn driver_specific(trid: Value, controller: &Controller, namespace: &
         "vs": { "nvme_version": format!("{}.{}", version.major(), version.minor()) },
         "ns_data": { "id": namespace.nsid(), "can_share": described.shared },
     });
-    if let (Some(map), Some(pci)) = (one.as_object_mut(), trid_pci(&trid)) {
+    if let (Some(map), Some(pci)) = (one.as_object_mut(), trid_pci(trid)) {
         map.insert("pci_address".to_owned(), pci);
     }
     json!({ MODULE: [one], "mp_policy": "active_passive" })

@@ -9,7 +9,7 @@ choices! {
         Disable = "disable",
         /// The second path stands by.
         Failover = "failover",
-        /// Both are used.
+        /// Both are used: refused for a second path yet.
         Both = "multipath",
     }
 
@@ -89,7 +89,7 @@ params! {
         pub(super) ddgst: Option<bool>,
         /// Microseconds that a Connect command may take.
         pub(super) fabrics_connect_timeout_us: Option<u64>,
-        /// What happens when the name has a controller already. Anything but disable is refused then: there is one path to each controller yet.
+        /// What happens when the name has a controller already: with failover, this is a further path to it, used when those before it are lost; else it is refused.
         pub(super) multipath: Option<Multipath>,
         /// I/O queues at most: one for each reactor.
         pub(super) num_io_queues: Option<u32>,
@@ -109,7 +109,7 @@ params! {
         pub(super) dhchap_ctrlr_key: Option<String>,
         /// Attach namespaces of unknown command sets, for passthrough only: commands always reach them by their controller's name.
         pub(super) allow_unrecognized_csi: Option<bool>,
-        /// How several paths are used: kept, since there is one yet.
+        /// How several paths are used: kept, since they are used one at a time.
         pub(super) multipath_opts: Option<MultipathOptions>,
         /// Connect without flow control of the submission queue.
         pub(super) disable_sq_flow_control: Option<bool>,
@@ -117,7 +117,7 @@ params! {
         pub(super) allow_physical: Option<bool>,
     }
 
-    /// Which controller to detach.
+    /// Which controller to detach, or which of its paths: those that all that is given fits.
     pub(super) struct Detach {
         /// Its name.
         pub(super) name: String,
@@ -155,6 +155,26 @@ params! {
         pub(super) name: String,
         /// Its number within its subsystem; 0, or not given: the one that there is.
         pub(super) cntlid: Option<u16>,
+    }
+
+    /// Which path of a block device is preferred.
+    pub(super) struct PreferredPath {
+        /// Name of the block device.
+        pub(super) name: String,
+        /// Number of the controller that the path leads through.
+        pub(super) cntlid: u16,
+    }
+
+    /// How the paths of a block device are used.
+    pub(super) struct SetPolicy {
+        /// Name of the block device.
+        pub(super) name: String,
+        /// Which of them: one, so far.
+        pub(super) policy: Policy,
+        /// How one of several is chosen.
+        pub(super) selector: Option<Selector>,
+        /// Requests before the next is chosen.
+        pub(super) rr_min_io: Option<u32>,
     }
 
     /// A command.

@@ -24,7 +24,7 @@ mod status;
 mod time;
 
 pub use admin::{Answer, Payload};
-pub use controller::{Change, Committed, Controller, Env, Identity, TcpOptions, Watcher};
+pub use controller::{Change, Committed, Controller, Env, Identity, PathError, PathId, TcpOptions, Watcher};
 pub use error::{CommandError, NvmeError};
 pub use link::tcp::{Failure, HostName, TcpOffer, TcpSpec};
 pub use namespace::{Described, Format, Ids, Namespace};

@@ -43,6 +43,8 @@ pub(crate) enum Why {
     TimedOut,
     Fatal,
     Lost(String),
+    /// The way that it is reached by is taken away.
+    PathRemoved,
 }
 
 /// How a controller stands.

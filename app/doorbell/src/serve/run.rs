@@ -10,7 +10,7 @@ use crate::log::Log;
 use crate::parts::{self, Parts, Process};
 use crate::reactors::Reactors;
 use doorbell_bdev::{Access, Registry};
-use doorbell_block::{Op, Status};
+use doorbell_block::{Op, OpenError, Status};
 use doorbell_control::Uuid;
 use doorbell_reactor::{AsyncQueue, Config, Load, Local, run_with_loads};
 use doorbell_rpc::{LoadOptions, Signal, Socket, load_config};
@@ -267,6 +267,8 @@ async fn flush(local: &Local, registry: &Registry) -> Result<(), ServeError> {
         };
         let status = match AsyncQueue::open(local, handle, 1).await {
             Ok(queue) => queue.control(Op::Flush, 0, 0).await,
+            // Its part has let it go, and saw to this before.
+            Err(OpenError::Gone) => Status::Gone,
             Err(why) => {
                 tracing::error!(device = bdev.name(), %why, "not flushed");
                 Status::Internal

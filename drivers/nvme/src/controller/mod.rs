@@ -8,6 +8,7 @@ mod describe;
 mod events;
 mod maintain;
 mod memory;
+mod paths;
 mod queues;
 mod recover;
 mod registers;
@@ -18,6 +19,7 @@ mod transport;
 
 pub use describe::Identity;
 pub use maintain::Committed;
+pub use paths::{PathError, PathId};
 pub(crate) use queues::take_place;
 pub use scan::{Change, Watcher};
 
@@ -30,6 +32,7 @@ use crate::options::Options;
 use crate::pair::Pair;
 use crate::shared::{Event, Shared, State, Why};
 use crate::time::within;
+use doorbell_block::ReactorId;
 use doorbell_mem::Regions;
 use doorbell_pci::Function;
 use doorbell_reactor::{Local, oneshot};
@@ -170,6 +173,11 @@ impl Controller {
         self.0.namespaces.borrow().values().cloned().collect()
     }
 
+    /// The reactors that have a queue pair of it.
+    pub fn reactors(&self) -> Vec<ReactorId> {
+        self.0.pairs().into_iter().map(|id| id.reactor).collect()
+    }
+
     /// Has `watcher` told of namespaces that come, go or change. Those that are there already are not told.
     pub fn watch(&self, watcher: Watcher) {
         *self.0.watcher.borrow_mut() = Some(watcher);
@@ -200,15 +208,7 @@ impl Controller {
 
     /// Resets it. Commands in flight are sent again afterwards.
     pub async fn reset(&self) -> Result<(), NvmeError> {
-        if self.state() == State::Gone {
-            return Err(NvmeError::unusable(&self.0.name, "it has gone"));
-        }
-        let done = self.0.waiting.borrow_mut().reset();
-        self.0.shared.tell(Event::Reset(Why::Asked));
-        match done.await {
-            Ok(true) => Ok(()),
-            _ => Err(NvmeError::unusable(&self.0.name, "the reset failed; the log says why")),
-        }
+        self.reset_for(Why::Asked).await
     }
 
     /// Lets it go: shut down by the specification and disabled, its function given up. Whatever is open on its namespaces is told that

@@ -147,11 +147,17 @@ impl Inner {
         self.epoch.set(self.epoch.get() + 1);
         self.hold_all().await;
         let mut failed_fast = false;
+        // A way that was lost is tried again after the others.
+        let mut untried = self.transport.paths();
+        if matches!(why, Why::Lost(_)) {
+            self.transport.next_path();
+        }
         loop {
             let error = match self.try_again().await {
                 Ok(()) => {
                     self.shared.set_state(State::Live);
                     tracing::info!(controller = %self.name, "back");
+                    self.tell(Change::Back);
                     return true;
                 }
                 Err(error) => error,
@@ -159,17 +165,23 @@ impl Inner {
             let spent_ms = self.env.local.now().since(began) / 1_000_000;
             let gone = self.transport.is_gone().await;
             let lost = self.options.loss_timeout_ms.is_some_and(|limit| spent_ms >= u64::from(limit));
-            if gone || lost || self.options.reconnect_delay_ms == 0 {
+            if gone || (lost || self.options.reconnect_delay_ms == 0) && untried <= 1 {
                 tracing::error!(controller = %self.name, %error, "it could not be brought back and is given up");
                 return false;
             }
             tracing::warn!(controller = %self.name, %error, "it could not be brought back; trying again");
+            self.transport.next_path();
+            untried = untried.saturating_sub(1);
             if self.options.fast_fail_ms > 0 && spent_ms >= u64::from(self.options.fast_fail_ms) && !failed_fast {
                 failed_fast = true;
                 for id in self.pairs() {
                     self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
                 }
             }
+            if untried > 0 && !self.waiting.borrow().wants_detach() {
+                continue;
+            }
+            untried = self.transport.paths();
             if !self.pause().await {
                 return false;
             }

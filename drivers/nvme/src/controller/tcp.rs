@@ -2,6 +2,7 @@
 
 use super::Inner;
 use super::memory::LOOK_NS;
+use super::paths::{Path, Paths};
 use crate::address::TcpAddress;
 use crate::admin::Payload;
 use crate::error::NvmeError;
@@ -16,6 +17,7 @@ use std::rc::Rc;
 use std::sync::atomic::Ordering;
 
 /// How a subsystem over TCP is reached.
+#[derive(Clone)]
 pub struct TcpOptions {
     /// Who connects.
     pub host: HostName,
@@ -29,22 +31,21 @@ pub struct TcpOptions {
 
 /// A subsystem over TCP.
 pub(crate) struct Tcp {
-    address: TcpAddress,
-    options: TcpOptions,
+    pub(super) paths: Paths,
     pub(super) cap: Cell<Cap>,
     cntlid: Cell<u16>,
 }
 
 impl Tcp {
     pub(super) fn new(address: TcpAddress, options: TcpOptions) -> Tcp {
-        Tcp { address, options, cap: Cell::new(Cap::new()), cntlid: Cell::new(CNTLID_DYNAMIC) }
+        Tcp { paths: Paths::new(address, options), cap: Cell::new(Cap::new()), cntlid: Cell::new(CNTLID_DYNAMIC) }
     }
 }
 
 impl Inner {
     /// What a connection is to be; names are looked up each time, since a target may move.
-    async fn spec(&self, tcp: &Tcp, qid: u16) -> Result<TcpSpec, NvmeError> {
-        let address = tcp.address.clone();
+    async fn spec(&self, tcp: &Tcp, path: &Path, qid: u16) -> Result<TcpSpec, NvmeError> {
+        let address = path.address.clone();
         let found = self.env.blocking(move || Ok::<_, crate::address::ResolveError>((address.resolve()?, address.resolve_source()?))).await;
         let found = found.ok_or_else(|| NvmeError::unusable(&self.name, "no helper thread could look its address up"))?;
         let (addresses, source) = found.map_err(|e| NvmeError::unusable(&self.name, e.to_string()))?;
@@ -59,17 +60,17 @@ impl Inner {
         Ok(TcpSpec {
             addresses,
             source,
-            priority: tcp.address.priority,
-            subsystem: tcp.address.subsystem.clone(),
-            host: tcp.options.host.clone(),
-            offer: tcp.options.offer,
+            priority: path.address.priority,
+            subsystem: path.address.subsystem.clone(),
+            host: path.options.host.clone(),
+            offer: path.options.offer,
             qid,
             cntlid: if qid == 0 { CNTLID_DYNAMIC } else { tcp.cntlid.get() },
             depth: entries.max(2).saturating_sub(1).min(DEPTH_MAX),
             keep_alive_ms: self.options.keep_alive_ms,
-            flow_control: tcp.options.flow_control,
+            flow_control: path.options.flow_control,
             in_capsule,
-            connect_timeout_ns: u64::from(tcp.options.connect_timeout_ms) * 1_000_000,
+            connect_timeout_ns: u64::from(path.options.connect_timeout_ms) * 1_000_000,
         })
     }
 
@@ -79,7 +80,7 @@ impl Inner {
 
     /// Connects the admin queue and enables the controller.
     pub(super) async fn enable_tcp(&self, tcp: &Tcp) -> Result<(), NvmeError> {
-        let spec = self.spec(tcp, 0).await?;
+        let spec = self.spec(tcp, &tcp.paths.take_first(), 0).await?;
         let link = TcpLink::begin(self.env.local.now(), spec).map_err(|f| self.refused(f.to_string()))?;
         self.set_admin_link(Box::new(link)).await?;
         let cntlid = loop {
@@ -101,7 +102,7 @@ impl Inner {
 
     /// Connects an I/O queue on its reactor. False: the pair has gone meanwhile.
     pub(super) async fn connect_queue(&self, tcp: &Tcp, id: PairId, qid: u16) -> Result<bool, NvmeError> {
-        let spec = self.spec(tcp, qid).await?;
+        let spec = self.spec(tcp, &tcp.paths.used(), qid).await?;
         let begun = self.visit(id, move |cx, pair| {
             let link = TcpLink::begin(cx.now(), spec).map_err(|f| f.to_string())?;
             pair.set_link(Box::new(link)).map_err(|e| e.to_string())

@@ -35,6 +35,21 @@ impl Transport {
         }
     }
 
+    /// Ways to it: there may be several over a network.
+    pub(super) fn paths(&self) -> usize {
+        match self {
+            Transport::Memory(_) => 1,
+            Transport::Tcp(tcp) => tcp.paths.len(),
+        }
+    }
+
+    /// The next attempt goes another way, if there is one.
+    pub(super) fn next_path(&self) {
+        if let Transport::Tcp(tcp) = self {
+            tcp.paths.next();
+        }
+    }
+
     /// Gives up what it holds of the process.
     pub(super) async fn close(&self, env: &Env) {
         match self {

@@ -1,0 +1,259 @@
+//! An attached controller with its paths and its block devices, which are kept as its namespaces are.
+
+use super::params::{Attach, Detach, Multipath};
+use super::way::{trid, trtype};
+use super::{Drives, MODULE, describe};
+use crate::host::Host;
+use doorbell_bdev::NewBdev;
+use doorbell_block::{BlockDevice, Op, Status, WriteCache};
+use doorbell_control::ConfigCall;
+use doorbell_nvme::{Change, Controller, Namespace, PathId};
+use doorbell_reactor::AsyncQueue;
+use serde_json::Value;
+use std::cell::RefCell;
+use std::rc::{Rc, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Block devices of a controller at most, unless told otherwise.
+const BDEVS: u32 = 128;
+
+/// Whose doing it is that a controller is here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Origin {
+    /// A call's, which is saved.
+    Call,
+}
+
+/// A block device of a controller.
+struct Made {
+    nsid: u32,
+    name: String,
+    namespace: Arc<Namespace>,
+    /// What overviews show of it, from any thread.
+    shown: Arc<Mutex<Value>>,
+}
+
+/// An attached controller.
+pub(super) struct Drive {
+    params: Attach,
+    origin: Origin,
+    paths: RefCell<Vec<(PathId, Attach)>>,
+    controller: Controller,
+    bdevs: RefCell<Vec<Made>>,
+}
+
+impl Drive {
+    pub(super) fn new(params: Attach, origin: Origin, controller: Controller) -> Rc<Drive> {
+        let paths = RefCell::new(vec![(PathId::FIRST, params.clone())]);
+        Rc::new(Drive { params, origin, paths, controller, bdevs: RefCell::default() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.params.name
+    }
+
+    pub(super) fn controller(&self) -> &Controller {
+        &self.controller
+    }
+
+    /// Its number within its subsystem.
+    pub(super) fn cntlid(&self) -> u16 {
+        self.controller.identity().map_or(0, |id| id.raw.cntlid.get())
+    }
+
+    pub(super) fn has_bdev(&self, name: &str) -> bool {
+        self.bdevs.borrow().iter().any(|b| b.name == name)
+    }
+
+    /// The namespace of a block device.
+    pub(super) fn nsid_of(&self, bdev: &str) -> Option<u32> {
+        self.bdevs.borrow().iter().find(|b| b.name == bdev).map(|b| b.nsid)
+    }
+
+    /// Names of its block devices.
+    pub(super) fn bdevs(&self) -> Vec<String> {
+        self.bdevs.borrow().iter().map(|b| b.name.clone()).collect()
+    }
+
+    /// Where it is now.
+    pub(super) fn trid(&self) -> Value {
+        let used = self.controller.path();
+        self.paths.borrow().iter().find(|(id, _)| *id == used).map_or_else(|| trid(&self.params), |(_, params)| trid(params))
+    }
+
+    /// Where else it is to be found.
+    pub(super) fn alternates(&self) -> Vec<Value> {
+        let used = self.controller.path();
+        self.paths.borrow().iter().filter(|(id, _)| *id != used).map(|(_, params)| trid(params)).collect()
+    }
+
+    /// Paths that what was given fits, and how many there are.
+    pub(super) fn paths_of(&self, asked: &Detach) -> (Vec<PathId>, usize) {
+        let paths = self.paths.borrow();
+        (paths.iter().filter(|(_, has)| fits(asked, has)).map(|(id, _)| *id).collect(), paths.len())
+    }
+
+    pub(super) fn note_path(&self, id: PathId, params: Attach) {
+        self.paths.borrow_mut().push((id, params));
+    }
+
+    pub(super) fn forget_path(&self, path: PathId) {
+        self.paths.borrow_mut().retain(|(id, _)| *id != path);
+        self.refresh();
+    }
+
+    pub(super) fn host_nqn(&self) -> &str {
+        self.params.hostnqn.as_deref().unwrap_or("")
+    }
+
+    /// Lets it go at the end of the process: what it was given is made durable, then it is shut down. Whoever has it open finds it gone.
+    pub(super) async fn stop(&self, host: &Host) {
+        self.controller.watch(Box::new(|_| ()));
+        for namespace in self.controller.namespaces() {
+            let through = namespace.info().write_cache == WriteCache::WriteThrough;
+            // One that is being sought takes no flush: what it had not written it has lost, or keeps.
+            if through || namespace.described().usable.is_err() || self.controller.state() != doorbell_nvme::State::Live {
+                continue;
+            }
+            let status = match AsyncQueue::open(&host.local, namespace.clone(), 1).await {
+                Ok(queue) => queue.control(Op::Flush, 0, 0).await,
+                Err(_) => Status::Gone,
+            };
+            if !matches!(status, Status::Ok | Status::Gone) {
+                tracing::error!(name = describe::bdev_name(self.name(), &namespace), %status, "not flushed");
+            }
+        }
+        self.controller.clone().detach().await;
+    }
+
+    /// The calls that would attach it again by all its paths.
+    pub(super) fn calls(&self) -> Vec<ConfigCall> {
+        if self.origin != Origin::Call {
+            return Vec::new();
+        }
+        let paths = self.paths.borrow();
+        let all = paths.iter().enumerate().map(|(n, (_, path))| match n {
+            // What holds for the controller holds still when the path that it came by has gone.
+            0 => Attach { multipath: self.params.multipath, ..with_options(path, &self.params) },
+            _ => Attach { multipath: Some(Multipath::Failover), ..path.clone() },
+        });
+        all.map(|params| ConfigCall::new("bdev_nvme_attach_controller", &params)).collect()
+    }
+
+    /// Overviews show it as it is now.
+    fn refresh(&self) {
+        for made in &*self.bdevs.borrow() {
+            let shown = describe::driver_specific(&self.trid(), &self.controller, &made.namespace);
+            *made.shown.lock().unwrap_or_else(PoisonError::into_inner) = shown;
+        }
+    }
+}
+
+/// A path with what was asked of the controller when it was attached.
+fn with_options(path: &Attach, options: &Attach) -> Attach {
+    Attach {
+        num_io_queues: options.num_io_queues,
+        ctrlr_loss_timeout_sec: options.ctrlr_loss_timeout_sec,
+        reconnect_delay_sec: options.reconnect_delay_sec,
+        fast_io_fail_timeout_sec: options.fast_io_fail_timeout_sec,
+        max_bdevs: options.max_bdevs,
+        ..path.clone()
+    }
+}
+
+/// Is it a path that this asks for? What is not given may be anything.
+fn fits(asked: &Detach, has: &Attach) -> bool {
+    let same = |asked: &Option<String>, has: Option<&str>| asked.as_deref().is_none_or(|asked| Some(asked) == has);
+    asked.trtype.as_deref().is_none_or(|t| trtype(t) == trtype(&has.trtype))
+        && same(&asked.traddr, Some(&has.traddr))
+        && same(&asked.adrfam, has.adrfam.as_deref())
+        && same(&asked.trsvcid, has.trsvcid.as_deref())
+        && same(&asked.subnqn, has.subnqn.as_deref())
+        && same(&asked.hostaddr, has.hostaddr.as_deref())
+        && same(&asked.hostsvcid, has.hostsvcid.as_deref())
+}
+
+/// Keeps the block devices as the controller's namespaces are; gives the names of those that there are.
+pub(super) fn follow(drives: &Drives, drive: &Rc<Drive>) -> Vec<String> {
+    let (all, weak): (Drives, Weak<Drive>) = (drives.clone(), Rc::downgrade(drive));
+    drive.controller.watch(Box::new(move |change| {
+        let Some(drive) = weak.upgrade() else { return };
+        let host = all.0.host.clone();
+        match change {
+            Change::Arrived(namespace) => drop(register(&host, &drive, &namespace)),
+            Change::Left(namespace) => {
+                let name = take_name(&drive, namespace.nsid());
+                let local = host.local.clone();
+                local.spawn(async move { unregister(&host, name).await });
+            }
+            Change::Resized(namespace) => {
+                let name = describe::bdev_name(drive.name(), &namespace);
+                let local = host.local.clone();
+                local.spawn(async move { host.resized(&name).await });
+            }
+            Change::Back => drive.refresh(),
+            Change::Ended => all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive)),
+        }
+    }));
+    drive.controller.namespaces().iter().filter_map(|namespace| register(&drives.0.host, drive, namespace)).collect()
+}
+
+fn take_name(drive: &Drive, nsid: u32) -> Option<String> {
+    let mut bdevs = drive.bdevs.borrow_mut();
+    let at = bdevs.iter().position(|b| b.nsid == nsid)?;
+    Some(bdevs.swap_remove(at).name)
+}
+
+async fn unregister(host: &Host, name: Option<String>) {
+    if let Some(name) = name
+        && let Err(error) = host.registry.unregister(&name).await
+    {
+        tracing::debug!(name, %error, "not unregistered");
+    }
+}
+
+fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Option<String> {
+    let name = describe::bdev_name(drive.name(), namespace);
+    let most = drive.params.max_bdevs.unwrap_or(BDEVS) as usize;
+    if drive.bdevs.borrow().len() >= most {
+        tracing::warn!(name, most, "a namespace is no block device: max_bdevs allows no more");
+        return None;
+    }
+    if let Err(why) = &namespace.described().usable {
+        tracing::warn!(name, why, "a namespace is no block device");
+        return None;
+    }
+    let shown = Arc::new(Mutex::new(describe::driver_specific(&drive.trid(), &drive.controller, namespace)));
+    let told = shown.clone();
+    let bdev = NewBdev {
+        name: name.clone(),
+        aliases: Vec::new(),
+        uuid: host.uuid(describe::uuid(namespace)),
+        product: "NVMe disk",
+        module: MODULE,
+        device: namespace.clone(),
+        driver_specific: Box::new(move || told.lock().unwrap_or_else(PoisonError::into_inner).clone()),
+        created_by: None,
+    };
+    match host.registry.register(bdev) {
+        Ok(_) => {
+            drive.bdevs.borrow_mut().push(Made { nsid: namespace.nsid(), name: name.clone(), namespace: namespace.clone(), shown });
+            Some(name)
+        }
+        Err(error) => {
+            tracing::error!(name, %error, "a namespace could not be registered");
+            None
+        }
+    }
+}
+
+/// Lets a controller go, its block devices first.
+pub(super) async fn let_go(drives: &Drives, drive: &Rc<Drive>) {
+    drives.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, drive));
+    // Openers let go first, so that what they had sent is done.
+    let made = std::mem::take(&mut *drive.bdevs.borrow_mut());
+    for Made { name, .. } in made {
+        unregister(&drives.0.host, Some(name)).await;
+    }
+    drive.controller.clone().detach().await;
+}
