@@ -11,6 +11,7 @@ mod figures;
 mod files;
 mod idle;
 mod instructions;
+mod nvme_driver;
 mod nvme_tcp;
 mod path;
 mod procfs;
@@ -28,6 +29,7 @@ static ALLOCATOR: doorbell_sys::alloc_count::Counting = doorbell_sys::alloc_coun
 #[rustfmt::skip]
 const ALL: &[Bench] = &[
     path::BENCH,
+    nvme_driver::BENCH,
     nvme_tcp::BENCH,
     files::BENCH,
     idle::BENCH,

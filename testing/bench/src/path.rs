@@ -140,6 +140,10 @@ impl bench::Options for Options {
     }
 }
 
+fn counted(case: &str, depth: u32) -> Result<f64, String> {
+    instructions::per_request(&["path", "--only", case, "--depth", &depth.to_string()])
+}
+
 /// Runs the cases and prints a table.
 fn table(options: &Options) -> Result<(), String> {
     if let Some(ios) = options.exactly {
@@ -160,7 +164,7 @@ fn table(options: &Options) -> Result<(), String> {
             let budget = budget.map_or(String::new(), |b| b.to_string());
             let instructions = match options.no_instructions {
                 true => String::new(),
-                false => instructions::per_request(case.name, depth).map_or_else(|_| "?".into(), |n| format!("{n:.0}")),
+                false => counted(case.name, depth).map_or_else(|_| "?".into(), |n| format!("{n:.0}")),
             };
             let allocations = best.allocations as f64 / options.ios as f64;
             println!(

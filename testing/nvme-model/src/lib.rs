@@ -12,6 +12,7 @@ mod admin;
 mod disk;
 mod function;
 mod io;
+mod lean;
 mod memory;
 mod model;
 mod plan;
@@ -19,5 +20,6 @@ mod queue;
 
 pub use disk::DiskSpec;
 pub use function::SimFunction;
+pub use lean::LeanQueue;
 pub use model::{Counters, Model};
 pub use plan::{Absurd, Plan, Rates, Stuck};

@@ -1,6 +1,6 @@
 //! The driver's memory as the device sees it: by I/O address, through mappings of its own.
 
-use doorbell_mem::{Foreign, Reach, Region, Regions};
+use doorbell_mem::{Foreign, Reach, Region, Regions, Seg};
 use doorbell_pci::PciError;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -37,6 +37,11 @@ impl Memory {
         });
         self.strays += u64::from(found.is_none());
         found
+    }
+
+    /// A share of what is mapped there.
+    pub(crate) fn seg(&mut self, at: u64, len: u32) -> Option<Seg> {
+        self.find(at, len as usize).and_then(|(foreign, within)| foreign.seg(within, len))
     }
 
     /// Reads; false when it is not mapped.

@@ -215,7 +215,7 @@ impl Model {
 
     pub(crate) fn add_submission(&mut self, sqid: u16, cqid: u16, base: u64, entries: u16) {
         self.silence_doorbell(u32::from(sqid) * 2);
-        self.submissions.insert(sqid, Submission { cqid, base, entries, head: 0, seen: 0, overlooked: None });
+        self.submissions.insert(sqid, Submission { cqid, base, entries, head: 0, seen: 0, overlooked: None, lent: false });
     }
 
     /// When it next has something to do by itself.

@@ -14,6 +14,8 @@ pub(crate) struct Submission {
     pub(crate) seen: u32,
     /// A doorbell that is overlooked.
     pub(crate) overlooked: Option<u32>,
+    /// Answered elsewhere ([`crate::LeanQueue`]).
+    pub(crate) lent: bool,
 }
 
 /// A completion queue.
@@ -38,7 +40,7 @@ impl Model {
 
     /// Looks at the doorbells and takes in what is new.
     pub(crate) fn fetch(&mut self) {
-        let ids: Vec<u16> = self.submissions.keys().copied().collect();
+        let ids: Vec<u16> = self.submissions.iter().filter(|(_, queue)| !queue.lent).map(|(id, _)| *id).collect();
         for sqid in ids {
             let tail = self.doorbell(u32::from(sqid) * 2);
             let Some(queue) = self.submissions.get_mut(&sqid) else { continue };
