@@ -120,7 +120,7 @@ impl Pump {
     fn receive(&mut self, cx: &mut Cx) {
         let mut done = std::mem::take(&mut self.done);
         self.pair.borrow_mut().look(cx);
-        self.pair.borrow_mut().collect(self.owner, |io, end| done.push((io, end)));
+        self.pair.borrow_mut().collect(self.owner, &mut done);
         for (io, end) in done.drain(..) {
             let result = match end {
                 Finished::Done(cqe) => {

@@ -4,11 +4,13 @@ use doorbell_block::{Op, Status as Ended};
 use doorbell_wire_nvme::{Status, StatusCodeType};
 
 /// The end of a request.
+#[inline]
 pub(crate) fn ended(status: Status, op: Op) -> Ended {
-    let code = status.code();
-    if code.is_ok() {
-        return Ended::Ok;
-    }
+    if status.is_ok() { Ended::Ok } else { failed(status.code(), op) }
+}
+
+#[cold]
+fn failed(code: Status, op: Op) -> Ended {
     match code {
         Status::INVALID_OPCODE => Ended::Unsupported,
         Status::LBA_OUT_OF_RANGE => Ended::OutOfRange,

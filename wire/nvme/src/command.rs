@@ -45,7 +45,7 @@ const fn join(lo: u32, hi: u32) -> u64 {
 }
 
 /// Low and high dword.
-const fn split(value: u64) -> (u32, u32) {
+pub(crate) const fn split(value: u64) -> (u32, u32) {
     ((value & 0xffff_ffff) as u32, (value >> 32) as u32)
 }
 

@@ -4,7 +4,7 @@
 
 use crate::Domain;
 use doorbell_mem::SgList;
-use doorbell_wire_nvme::{Psdt, Sgl, SglDescriptor, Sqe, U64, bytes};
+use doorbell_wire_nvme::{Psdt, Sgl, SglDescriptor, Sqe, U64, bytes, view};
 
 /// What the controller can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,8 +93,9 @@ fn set_prps(sqe: &mut Sqe, first: u64, second: u64) {
     let (low, high) = both.split_at_mut(8);
     low.copy_from_slice(&first.to_le_bytes());
     high.copy_from_slice(&second.to_le_bytes());
-    let [specific @ .., id] = both;
-    sqe.dptr = SglDescriptor { specific, id };
+    if let Some(pointer) = view::<SglDescriptor>(&both) {
+        sqe.dptr = *pointer;
+    }
     sqe.flags.set_psdt(Psdt::PRP);
 }
 

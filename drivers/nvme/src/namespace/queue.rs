@@ -233,7 +233,7 @@ impl BlockQueue for Queue {
         {
             let mut pair = self.pair.borrow_mut();
             pair.look(cx);
-            pair.collect(self.id, |io, end| ended_now.push((io, end)));
+            pair.collect(self.id, &mut ended_now);
         }
         for (mut io, end) in ended_now.drain(..) {
             if !self.fused.is_empty() && self.fused.iter().any(|f| f.compare == io.id() || f.write == io.id()) {

@@ -141,9 +141,10 @@ impl Lines {
     }
 
     #[inline]
-    pub(super) fn collect(&mut self, id: OwnerId, mut each: impl FnMut(Box<Io>, Finished)) {
+    pub(super) fn collect(&mut self, id: OwnerId, into: &mut Vec<(Box<Io>, Finished)>) {
         if let Some(owner) = self.owner(id) {
-            owner.finished.drain(..).for_each(|(io, end)| each(io, end));
+            // Both keep the room that they have.
+            if into.is_empty() { std::mem::swap(&mut owner.finished, into) } else { into.append(&mut owner.finished) }
         }
     }
 }

@@ -256,10 +256,10 @@ impl Pair {
         }
     }
 
-    /// Hands an owner what has ended.
+    /// Appends what has ended of an owner's.
     #[inline]
-    pub(crate) fn collect(&mut self, id: OwnerId, each: impl FnMut(Box<Io>, Finished)) {
-        self.lines.collect(id, each);
+    pub(crate) fn collect(&mut self, id: OwnerId, into: &mut Vec<(Box<Io>, Finished)>) {
+        self.lines.collect(id, into);
     }
 
     /// Gives back what waits. What the device has is asked back by its supervisor where the device can.
@@ -294,7 +294,10 @@ impl Pair {
     fn completed(&mut self, cx: &mut Cx, done: Completed) {
         let Completed { flight, cqe } = done;
         let status = cqe.status();
-        let asked = !self.asked.is_empty() && self.was_asked(&flight);
+        if status.is_ok() && self.asked.is_empty() {
+            return self.lines.finish(cx, flight, Finished::Done(cqe));
+        }
+        let asked = self.was_asked(&flight);
         if asked || status.is_ok() || flight.raw.is_some() || !may_repeat(status) || flight.tries >= self.shared.policy.retries {
             return self.lines.finish(cx, flight, Finished::Done(cqe));
         }

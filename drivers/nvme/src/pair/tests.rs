@@ -139,9 +139,10 @@ impl World {
 
     /// What an owner gets back: blocks, and whether the device said so.
     fn back(&mut self, owner: usize) -> Vec<(u64, Result<Status, Ended>)> {
-        let mut all = Vec::new();
+        let (mut all, mut ended) = (Vec::new(), Vec::new());
         let cx = &mut self.cx;
-        self.pair.collect(self.owners[owner], |io, end| {
+        self.pair.collect(self.owners[owner], &mut ended);
+        for (io, end) in ended {
             let end = match end {
                 Finished::Done(cqe) => Ok(cqe.status()),
                 Finished::Failed(why) => Err(why),
@@ -149,7 +150,7 @@ impl World {
             };
             all.push((io.lba, end));
             cx.put_io(io);
-        });
+        }
         all
     }
 }
