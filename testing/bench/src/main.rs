@@ -15,6 +15,7 @@ mod nvme_driver;
 mod nvme_tcp;
 mod path;
 mod procfs;
+mod remote;
 mod start;
 mod target;
 
@@ -31,6 +32,8 @@ const ALL: &[Bench] = &[
     path::BENCH,
     nvme_driver::BENCH,
     nvme_tcp::BENCH,
+    remote::VFIO_USER,
+    remote::TCP_HOST,
     files::BENCH,
     idle::BENCH,
     start::BENCH,

@@ -1,11 +1,12 @@
 //! The binary as a server, in a folder of its own; it ends, and the folder goes, with this.
 
 use crate::admin::Admin;
-use crate::command::doorbell;
+use crate::command::{doorbell, output};
+use std::ffi::OsString;
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -29,6 +30,11 @@ pub(crate) struct Target {
 impl Target {
     /// Starts `doorbell serve` with these flags more.
     pub(crate) fn start(flags: &[&str]) -> Result<Target, String> {
+        Target::start_under(&[], flags)
+    }
+
+    /// The same under another program with its own flags, if there is one.
+    pub(crate) fn start_under(under: &[OsString], flags: &[&str]) -> Result<Target, String> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
         let name = format!("doorbell-bench-{}-{}", std::process::id(), NEXT.fetch_add(1, Ordering::Relaxed));
         let folder = std::env::temp_dir().join(name);
@@ -38,7 +44,15 @@ impl Target {
         // Free now; nobody else is likely to take it in between.
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|listener| listener.local_addr());
         let address = free.map_err(|error| format!("no free port: {error}"))?;
-        let mut command = doorbell()?;
+        let plain = doorbell()?;
+        let mut command = match under {
+            [] => plain,
+            [program, words @ ..] => {
+                let mut command = Command::new(program);
+                command.args(words).arg(plain.get_program()).env_remove("XDG_RUNTIME_DIR").env_remove("NOTIFY_SOCKET");
+                command
+            }
+        };
         command
             .args(["serve", "--nqn", NQN, "--listen", &address.to_string(), "--allow-any-host", "-r", "rpc.sock"])
             .args(flags)
@@ -57,6 +71,30 @@ impl Target {
     /// Its RPC socket.
     pub(crate) fn socket(&self) -> PathBuf {
         self.folder.join("rpc.sock")
+    }
+
+    /// The folder that it runs in.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Calls a method of it, in the words of `doorbell rpc`.
+    pub(crate) fn rpc(&self, words: &[&str]) -> Result<(), String> {
+        output(doorbell()?.args(["rpc", "-s"]).arg(self.socket()).args(words)).map(drop)
+    }
+
+    /// Asks it to end, and waits until it has.
+    pub(crate) fn stop(mut self) -> Result<(), String> {
+        self.rpc(&["spdk_kill_instance", "sig_name=SIGTERM"])?;
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            match self.child.try_wait().map_err(|error| error.to_string())? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(format!("doorbell serve ended with {status}")),
+                None => std::thread::sleep(LOOK),
+            }
+        }
+        Err("doorbell serve does not end".to_owned())
     }
 
     /// A connection to it, as soon as it takes one.
