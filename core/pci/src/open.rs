@@ -16,7 +16,7 @@ pub struct OpenOptions {
 
 /// Why a function without protection is not opened just so.
 pub(crate) const UNPROTECTED: &str = "no IOMMU stands between it and memory: it could read and write anywhere in this machine, and so could an \
-                                      error in its driver. Take it with vfio-pci and an IOMMU, or say that you accept it (allow physical addresses)";
+                                      error in its driver. Take it with vfio-pci and an IOMMU, or say that you accept it (--allow-physical; `allow_physical` of an RPC)";
 
 /// Opens a function. Those of this machine must have been taken from the kernel's driver before (`doorbell pci bind`).
 pub fn open(address: &FunctionAddress, options: &OpenOptions) -> Result<Arc<dyn Function>, PciError> {

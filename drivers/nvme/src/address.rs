@@ -310,35 +310,47 @@ impl FromStr for TransportId {
 
 impl fmt::Display for TransportId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            TransportId::Pcie { address } => write!(f, "trtype:PCIe traddr:{address}"),
-            TransportId::VfioUser { folder } => write!(f, "trtype:VFIOUSER traddr:{folder}"),
-            TransportId::Tcp(tcp) => tcp.fmt(f),
-        }
+        write_keys(f, &self.keys())
     }
 }
 
 impl fmt::Display for TcpAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("trtype:TCP")?;
-        if let Some(family) = self.family {
-            write!(f, " adrfam:{family}")?;
-        }
-        write!(f, " traddr:{} trsvcid:{} subnqn:{}", self.address, self.service, self.subsystem)?;
+        write_keys(f, &self.keys())
+    }
+}
+
+fn write_keys(f: &mut fmt::Formatter<'_>, keys: &[(&'static str, String)]) -> fmt::Result {
+    for (n, (key, value)) in keys.iter().enumerate() {
+        let blank = if n == 0 { "" } else { " " };
+        write!(f, "{blank}{key}:{value}")?;
+    }
+    Ok(())
+}
+
+impl TcpAddress {
+    /// What it is made of, by SPDK's keys, which are also the parameters of its RPCs.
+    pub fn keys(&self) -> Vec<(&'static str, String)> {
+        let mut keys = vec![("trtype", "TCP".to_owned())];
+        keys.extend(self.family.map(|family| ("adrfam", family.to_string())));
+        keys.extend([("traddr", self.address.clone()), ("trsvcid", self.service.clone()), ("subnqn", self.subsystem.clone())]);
         let rest = [("hostnqn", &self.host), ("hostaddr", &self.source_address), ("hostsvcid", &self.source_service)];
-        for (key, value) in rest {
-            if let Some(value) = value {
-                write!(f, " {key}:{value}")?;
-            }
-        }
-        if self.priority != 0 {
-            write!(f, " priority:{}", self.priority)?;
-        }
-        Ok(())
+        keys.extend(rest.into_iter().filter_map(|(key, value)| Some((key, value.clone()?))));
+        keys.extend((self.priority != 0).then(|| ("priority", self.priority.to_string())));
+        keys
     }
 }
 
 impl TransportId {
+    /// What it is made of, by SPDK's keys, which are also the parameters of its RPCs.
+    pub fn keys(&self) -> Vec<(&'static str, String)> {
+        match self {
+            TransportId::Pcie { address } => vec![("trtype", "PCIe".to_owned()), ("traddr", address.clone())],
+            TransportId::VfioUser { folder } => vec![("trtype", "VFIOUSER".to_owned()), ("traddr", folder.clone())],
+            TransportId::Tcp(tcp) => tcp.keys(),
+        }
+    }
+
     /// Where an entry of a discovery log leads. `None` when that is not over TCP, or the entry makes no sense.
     pub fn of_entry(entry: &DiscoveryEntry) -> Option<TransportId> {
         let family = match entry.adrfam {

@@ -2,14 +2,12 @@
 #![allow(rustdoc::broken_intra_doc_links, reason = "comments here are the help texts of the command line; their brackets are no links")]
 
 mod device;
-mod drive;
 mod nvme;
 mod pci;
 mod perf;
 mod serve;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
-pub use drive::{BadDrive, DriveSpec};
 pub use nvme::{
     Activate, DiscoverArgs, Erase, FirmwareArgs, FormatArgs, IdentifyArgs, Log, LogArgs, NvmeCommand, NvmeListArgs, NvmePerfArgs,
     PassthruArgs, Reach, ResetArgs,

@@ -1,8 +1,9 @@
 //! `doorbell serve`: its own flags, and those with which scripts start SPDK's targets.
 
-use super::{DeviceSpec, DriveSpec};
+use super::DeviceSpec;
 use crate::size;
 use clap::{ArgAction, Args, ValueEnum};
+use doorbell_nvme::address::TransportId;
 use std::path::PathBuf;
 
 #[cfg(test)]
@@ -29,7 +30,7 @@ pub struct ServeArgs {
     pub mallocs: Vec<u64>,
     /// Serve the namespaces of an NVMe controller: 0000:01:00.0, or "trtype:TCP traddr:.. trsvcid:.. subnqn:.."; may be repeated
     #[arg(long = "nvme", value_name = "CONTROLLER", help_heading = "What is served")]
-    pub drives: Vec<DriveSpec>,
+    pub drives: Vec<TransportId>,
     /// Let PCI devices that have no IOMMU between them and memory be used: they, and errors in their drivers, can then write anywhere in this machine
     #[arg(long, requires = "drives", help_heading = "What is served")]
     pub allow_physical: bool,

@@ -15,8 +15,9 @@ mod signals;
 
 pub(crate) use identity::random_bytes;
 
-use crate::cli::{DeviceSpec, DriveSpec, ServeArgs};
+use crate::cli::{DeviceSpec, ServeArgs};
 use crate::log::Log;
+use doorbell_nvme::address::TransportId;
 use doorbell_rpc::{LogControl, LogLevel, Socket};
 use identity::{Beside, Draft, Identity};
 use listen::Unnamed;
@@ -134,7 +135,7 @@ struct Served {
 }
 
 /// The devices with their identities.
-fn devices(files: Vec<DeviceSpec>, mallocs: &[u64], drives: &[DriveSpec]) -> Result<Served, ServeError> {
+fn devices(files: Vec<DeviceSpec>, mallocs: &[u64], drives: &[TransportId]) -> Result<Served, ServeError> {
     let (mut devices, mut drafts) = (Vec::new(), Vec::new());
     let mut subsystem = None;
     for spec in files {
@@ -154,6 +155,6 @@ fn devices(files: Vec<DeviceSpec>, mallocs: &[u64], drives: &[DriveSpec]) -> Res
         devices.push(Device::File(spec, identity));
     }
     devices.extend(mallocs.iter().map(|bytes| Device::Malloc(*bytes, Identity::random())));
-    let subsystem = subsystem.unwrap_or_else(|| Identity::derived(drives.first().map_or("malloc", |drive| &drive.text)));
+    let subsystem = subsystem.unwrap_or_else(|| Identity::derived(&drives.first().map_or("malloc".to_owned(), TransportId::to_string)));
     Ok(Served { devices, drafts: drafts.into(), subsystem })
 }

@@ -1,8 +1,9 @@
 //! What the flags ask for, as calls of RPC methods: what is saved, listed and refused is the same whoever asks.
 
 use super::identity::{Draft, Identity};
-use crate::cli::{DeviceSpec, DriveSpec, Engine};
+use crate::cli::{DeviceSpec, Engine};
 use doorbell_control::Uuid;
+use doorbell_nvme::address::TransportId;
 use serde_json::{Map, Value, json};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(crate) struct Plan {
     /// Devices, each with a name.
     pub(crate) devices: Vec<(String, Device)>,
     /// NVMe controllers, whose namespaces are served.
-    pub(crate) drives: Vec<DriveSpec>,
+    pub(crate) drives: Vec<TransportId>,
     /// May controllers use physical addresses?
     pub(crate) allow_physical: bool,
     /// The subsystem that serves them.
@@ -109,10 +110,10 @@ pub(crate) fn devices(plan: &Plan) -> Vec<Step> {
 
 /// The calls that attach the controllers. Each gives the names of its namespaces.
 pub(crate) fn drives(plan: &Plan) -> Vec<Step> {
-    let attach = |(n, drive): (usize, &DriveSpec)| {
-        let mut params = drive.params.clone();
+    let attach = |(n, drive): (usize, &TransportId)| {
+        let mut params: Map<String, Value> = drive.keys().into_iter().map(|(key, value)| (key.to_owned(), value.into())).collect();
         params.insert("name".to_owned(), format!("Nvme{n}").into());
-        if plan.allow_physical && drive.params.get("trtype").is_some_and(|t| t == "PCIe") {
+        if plan.allow_physical && matches!(drive, TransportId::Pcie { .. }) {
             params.insert("allow_physical".to_owned(), true.into());
         }
         Step { method: "bdev_nvme_attach_controller", params }

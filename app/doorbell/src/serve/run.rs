@@ -205,7 +205,7 @@ async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, Serve
         let names = call(parts, step).await?;
         let names: Vec<_> = names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
         if names.is_empty() {
-            return Err(error(format!("{}: it has no namespace that can be served; the log says why", drive.text)));
+            return Err(error(format!("{drive}: it has no namespace that can be served; the log says why")));
         }
         found.extend(names.iter().filter_map(|name| parts.registry.find(name)).map(|bdev| (bdev.name().to_owned(), bdev.uuid())));
     }

@@ -1,4 +1,4 @@
-//! A guest with two NVMe drives, one of which can be unplugged.
+//! A guest with three NVMe drives, two of which can be unplugged.
 
 pub(crate) mod drive;
 
@@ -14,7 +14,7 @@ const SCRIPT: &str = include_str!("pci.sh");
 /// Emulated CPUs on a busy machine take their time; a healthy run needs a tenth of it.
 const DEADLINE: Duration = Duration::from_secs(900);
 
-/// Boots `guest`, runs the part `name` of the script, and pulls the second drive out when the script says so.
+/// Boots `guest`, runs the part `name` of the script, and pulls the other drives out when the script says so.
 pub(crate) fn run(guest: Guest, name: &str) {
     let binary = std::env::var_os("DOORBELL_BIN").map_or_else(|| env!("CARGO_BIN_EXE_doorbell").into(), PathBuf::from);
     let folder = doorbell_vm::cache().join(format!("pci-{name}-{}-{:?}", std::process::id(), std::thread::current().id()));
@@ -24,11 +24,11 @@ pub(crate) fn run(guest: Guest, name: &str) {
         .env("HELPER", std::env::current_exe().unwrap().to_string_lossy())
         .env("PART", name)
         .timeout(DEADLINE);
-    for (disk, place) in [("fixed", ""), ("hot", ",bus=rp1")] {
+    for (disk, place) in [("fixed", ""), ("hot", ",bus=rp1"), ("busy", ",bus=rp2")] {
         let image = folder.join(disk);
         File::create(&image).unwrap().set_len(32 << 20).unwrap();
-        if disk == "hot" {
-            guest = guest.qemu(["-device", "pcie-root-port,id=rp1,chassis=1,slot=1"]);
+        if let Some(port) = place.strip_prefix(",bus=rp") {
+            guest = guest.qemu(["-device", &format!("pcie-root-port,id=rp{port},chassis={port},slot={port}")]);
         }
         let drive = format!("if=none,id={disk}-image,format=raw,file={}", image.display());
         let device = format!("nvme,id={disk},serial={disk},drive={disk}-image{place}");
@@ -37,8 +37,10 @@ pub(crate) fn run(guest: Guest, name: &str) {
     let monitor = folder.join("monitor");
     guest = guest.qemu(["-monitor", &format!("unix:{},server=on,wait=off", monitor.display())]);
     let mut running = guest.start(&format!("{LIB}\n{SCRIPT}")).unwrap_or_else(|error| panic!("{error}"));
-    running.wait_for("-- pull the drive out", DEADLINE).unwrap_or_else(|error| panic!("{error}"));
-    pull_out(&monitor);
+    for (word, disk) in [("-- pull the drive out", "hot"), ("-- pull the busy drive out", "busy")] {
+        running.wait_for(word, DEADLINE).unwrap_or_else(|error| panic!("{error}"));
+        pull_out(&monitor, disk);
+    }
     let output = running.wait().unwrap_or_else(|error| panic!("{error}"));
     let _ = std::fs::remove_dir_all(&folder);
     println!("{}", output.stdout);
@@ -46,12 +48,12 @@ pub(crate) fn run(guest: Guest, name: &str) {
     assert!(output.stdout.ends_with("== done\n"), "it ended early: {output}");
 }
 
-/// Has QEMU's monitor take the second drive away: it answers with its prompt before and after.
-fn pull_out(monitor: &Path) {
+/// Has QEMU's monitor take a drive away: it answers with its prompt before and after.
+fn pull_out(monitor: &Path, disk: &str) {
     let mut line = UnixStream::connect(monitor).unwrap();
     line.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     prompt(&mut line);
-    line.write_all(b"device_del hot\n").unwrap();
+    writeln!(line, "device_del {disk}").unwrap();
     println!("{}", prompt(&mut line));
 }
 

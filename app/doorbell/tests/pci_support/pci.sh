@@ -1,6 +1,8 @@
-# What the guest does with its drives. `fixed` stays, `hot` is pulled out. Read by bash, behind what all scripts share.
+# What the guest does with its drives. `fixed` stays, `hot` and `busy` are pulled out. Read by bash, behind what all scripts share.
 
 program() { "$HELPER" --ignored --exact "in_guest::$1" --nocapture --test-threads=1; }
+# With the limit that `bind --user --persist` gives from the next login on.
+as_nobody_locking() { (ulimit -l unlimited; as_nobody "$@"); }
 as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 
 # `refused WORDS COMMAND..`: it fails, and says so.
@@ -41,9 +43,11 @@ reads() { cmp -s <(dd if="$(disk fixed)" bs=64k skip=64 count=1 iflag=direct sta
 modprobe nvme
 within 60 'the drives are there' ready fixed
 within 60 'the drives are there' ready hot
+within 60 'the drives are there' ready busy
 export ADDRESS
 FIXED=$(address fixed)
 HOT=$(address hot)
+BUSY=$(address busy)
 ADDRESS=$FIXED
 
 step 'doorbell pci list'
@@ -67,6 +71,43 @@ holds() { # the background program's output is in /run/holds
   "$HELPER" --ignored --exact in_guest::holds --nocapture --test-threads=1 >/run/holds 2>&1 &
   HOLDER=$!
   within 60 'the program holds the drive' grep -q -e '-- holds' /run/holds
+}
+
+# 64 KiB written at 4 MiB by a command of ours, for the kernel to read.
+writes() {
+  pattern "$1" >/run/pattern
+  "$DOORBELL_BIN" nvme passthru "$FIXED" --io -o 1 -n 1 --cdw10 8192 --cdw12 127 --write /run/pattern "${@:2}" >/run/said 2>&1 ||
+    fail "not written: $(cat /run/said)"
+}
+
+# A mixed load from two reactors, each with a queue pair of its own; everything that is read is compared. `loaded AS.. -- FLAG..`
+loaded() {
+  local as=()
+  while [[ $1 != -- ]]; do
+    as+=("$1")
+    shift
+  done
+  "${as[@]}" "$DOORBELL_BIN" nvme perf -r "$FIXED" -c 2 -q 8 -o 16k -w randrw -t 4 --verify --destroy-data --json "${@:2}" >/run/load ||
+    fail "the load failed: $(cat /run/load)"
+  grep -q '"errors":0,' /run/load || fail "errors: $(cat /run/load)"
+  grep -q '"mismatches":0,.*"verified":[1-9]' /run/load || fail "nothing was verified: $(cat /run/load)"
+}
+
+pull_out_under_load() {
+  step 'a drive that is pulled out under load'
+  "$DOORBELL_BIN" pci bind "$BUSY" "$@"
+  local more=()
+  [[ $PART == uio ]] && more=(--allow-physical)
+  "$DOORBELL_BIN" nvme perf -r "$BUSY" -c 2 -q 8 -w randrw -t 30 --destroy-data "${more[@]}" >/run/load 2>&1 &
+  local loading=$! status=0
+  within 120 'the load runs' grep -q 'of 4 KiB at depth' /run/load
+  sleep 3
+  echo '-- pull the busy drive out'
+  wait "$loading" || status=$?
+  cat /run/load
+  same "the load's status" "$status" 1
+  grep -q 'requests ended with gone' /run/load || fail 'it does not say that the drive has gone'
+  within 60 'the drive has gone' test ! -e "/sys/bus/pci/devices/$BUSY"
 }
 
 pull_out() {
@@ -107,6 +148,27 @@ vfio() {
   within 60 'the kernel has the drive again' ready fixed
   reads kernel || fail 'the kernel does not read what it wrote'
 
+  step 'loaded from two reactors, as root and as an ordinary user'
+  "$DOORBELL_BIN" pci bind "$FIXED" --user nobody
+  "$DOORBELL_BIN" nvme identify "$FIXED"
+  says 'life used' "$DOORBELL_BIN" nvme log "$FIXED" smart
+  loaded --
+  refused 'raise it with' as_nobody "$DOORBELL_BIN" nvme identify "$FIXED"
+  loaded as_nobody_locking --
+  writes doorbell
+  says "$FIXED: with the kernel's nvme" "$DOORBELL_BIN" pci unbind "$FIXED"
+  within 60 'the kernel has the drive again' ready fixed
+  reads doorbell || fail 'the kernel does not read what we wrote'
+
+  step 'formatted'
+  "$DOORBELL_BIN" pci bind "$FIXED"
+  refused 'add --yes' "$DOORBELL_BIN" nvme format "$FIXED" -n 1 -b 4k
+  says 'blocks of 4096 bytes' "$DOORBELL_BIN" nvme format "$FIXED" -n 1 -b 4k --yes
+  loaded --
+  says 'blocks of 512 bytes' "$DOORBELL_BIN" nvme format "$FIXED" -n 1 -f 0 --yes
+  says "$FIXED: with the kernel's nvme" "$DOORBELL_BIN" pci unbind "$FIXED"
+  within 60 'the kernel has the drive again' ready fixed
+
   step 'taken when the machine starts'
   says '/etc/systemd/system/doorbell-pci' "$DOORBELL_BIN" pci bind "$FIXED" --persist --user nobody
   grep -q "^ExecStart=.* pci bind $FIXED --driver vfio-pci --only 1b36:0010 --user \"nobody\"" "/etc/systemd/system/doorbell-pci-$FIXED.service" ||
@@ -117,6 +179,7 @@ vfio() {
   within 60 'the kernel has the drive again' ready fixed
 
   pull_out
+  pull_out_under_load
 }
 
 uio() {
@@ -128,16 +191,20 @@ uio() {
   says 'WARNING: nothing stands between it and memory' "$DOORBELL_BIN" pci bind "$FIXED" --driver uio_pci_generic
 
   step 'driven by physical addresses'
-  REFUSAL='allow physical addresses' program is_refused || fail 'it is handed out just so'
+  REFUSAL='--allow-physical' program is_refused || fail 'it is handed out just so'
   export PHYSICAL=1
   REFUSAL='--huge 2M' program is_refused || fail 'ordinary memory is not refused'
   HUGE=1 program drives || fail 'it is not driven'
+  refused '--allow-physical' "$DOORBELL_BIN" nvme identify "$FIXED"
+  loaded -- --allow-physical
+  writes doorbell --allow-physical
   says 'no message interrupts' "$DOORBELL_BIN" pci status
   says "$FIXED: with the kernel's nvme" "$DOORBELL_BIN" pci unbind "$FIXED"
   within 60 'the kernel has the drive again' ready fixed
-  reads kernel || fail 'the kernel does not read what it wrote'
+  reads doorbell || fail 'the kernel does not read what we wrote'
 
   pull_out --driver uio_pci_generic
+  pull_out_under_load --driver uio_pci_generic
 }
 
 $PART
