@@ -6,6 +6,7 @@
 mod attach;
 mod commands;
 mod describe;
+mod discovery;
 mod drive;
 mod host_name;
 mod options;
@@ -34,6 +35,7 @@ struct Inner {
     host: Host,
     options: RefCell<SetOptions>,
     drives: RefCell<Vec<Rc<Drive>>>,
+    services: RefCell<Vec<Rc<discovery::Service>>>,
     /// Names of controllers that are being attached, given a path, or let go.
     busy: RefCell<BTreeSet<String>>,
 }
@@ -81,11 +83,13 @@ impl Module for Drives {
     fn save(&self) -> Vec<ConfigCall> {
         let mut calls = vec![ConfigCall::new("bdev_nvme_set_options", &*self.0.options.borrow())];
         calls.extend(self.all().iter().flat_map(|d| d.calls()));
+        calls.extend(self.0.services.borrow().iter().map(|s| s.call()));
         calls
     }
 
     fn stop(self: Rc<Self>) -> LocalFuture<()> {
         Box::pin(async move {
+            discovery::stop_all(&self).await;
             let drives = std::mem::take(&mut *self.0.drives.borrow_mut());
             for drive in drives {
                 drive.stop(&self.0.host).await;
@@ -96,8 +100,13 @@ impl Module for Drives {
 
 /// The methods of this back end.
 pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
-    let inner =
-        Inner { host: host.clone(), options: RefCell::new(SetOptions::default()), drives: RefCell::default(), busy: RefCell::default() };
+    let inner = Inner {
+        host: host.clone(),
+        options: RefCell::new(SetOptions::default()),
+        drives: RefCell::default(),
+        services: RefCell::default(),
+        busy: RefCell::default(),
+    };
     let drives = Drives(Rc::new(inner));
     brings.modules.push(Rc::new(drives.clone()));
     let methods = &mut *brings.methods;
@@ -123,6 +132,19 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
         attach::detach
     );
     method!("bdev_nvme_get_controllers", When::Runtime, "Tells the NVMe controllers that are attached.", describe::controllers);
+    method!(
+        "bdev_nvme_start_discovery",
+        When::Runtime,
+        "Follows a discovery service: what its log lists is attached, what leaves it is detached.",
+        discovery::start
+    );
+    method!(
+        "bdev_nvme_stop_discovery",
+        When::Runtime,
+        "Follows a discovery service no more; what it had attached is detached.",
+        discovery::stop
+    );
+    method!("bdev_nvme_get_discovery_info", When::Runtime, "Tells the discovery services that are followed.", discovery::info);
     method!("bdev_nvme_get_io_paths", When::Runtime, "Tells the paths that the block devices of NVMe controllers use.", paths::io_paths);
     method!("bdev_nvme_set_preferred_path", When::Runtime, "Says which path of a block device is preferred.", paths::prefer);
     method!("bdev_nvme_set_multipath_policy", When::Runtime, "Says how the paths of a block device are used.", paths::policy);

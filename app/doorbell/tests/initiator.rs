@@ -276,3 +276,93 @@ fn paths_are_added_listed_saved_and_taken_away() {
     assert_eq!(here.rpc(&["bdev_nvme_get_controllers"]).unwrap(), json!([]));
     drop((near, server, stranger));
 }
+
+/// Waits until the controllers that a server has are these, each with so many paths.
+fn until_attached(folder: &Folder, wanted: &[(&str, usize)]) {
+    let until = Instant::now() + DEADLINE;
+    loop {
+        let listed = folder.rpc(&["bdev_nvme_get_controllers"]).unwrap();
+        let paths = |one: &Value| 1 + one["ctrlrs"][0]["alternate_trids"].as_array().map_or(0, Vec::len);
+        let all = listed.as_array().unwrap().iter().map(|one| (one["name"].as_str().unwrap(), paths(one)));
+        if all.collect::<Vec<_>>() == wanted {
+            return;
+        }
+        assert!(Instant::now() < until, "not {wanted:?}: {listed}");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn what_a_discovery_service_lists_is_attached_and_what_leaves_it_is_detached() {
+    const MORE: &str = "nqn.2026-11.io.doorbell:more";
+    let (there, here) = (Folder::new(), Folder::new());
+    let (first, second) = (free_port().to_string(), free_port());
+    let server = target(&there, &format!("127.0.0.1:{first}"));
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    let start = |port: &str, more: &[&str]| {
+        let port = format!("trsvcid=\"{port}\"");
+        let words = ["bdev_nvme_start_discovery", "name=D", "trtype=TCP", "traddr=127.0.0.1", &port];
+        here.rpc(&words.iter().chain(more).copied().collect::<Vec<_>>())
+    };
+    let nobody = start(&free_port().to_string(), &["attach_timeout_ms=200"]).unwrap_err();
+    assert!(nobody.contains("attach_timeout_ms"), "{nobody}");
+    assert_eq!(here.rpc(&["bdev_nvme_get_discovery_info"]).unwrap(), json!([]));
+    start(&first, &["wait_for_attach=true"]).unwrap();
+    until_attached(&here, &[("D0", 1)]);
+    assert!(start(&first, &[]).unwrap_err().contains("already"));
+    let info = here.rpc(&["bdev_nvme_get_discovery_info"]).unwrap();
+    assert_eq!((&info[0]["name"], &info[0]["trid"]["trsvcid"]), (&json!("D"), &json!(first)), "{info}");
+    let saved = here.rpc(&["framework_get_config", "name=bdev"]).unwrap().to_string();
+    assert!(saved.contains("bdev_nvme_start_discovery") && !saved.contains("bdev_nvme_attach_controller"), "{saved}");
+    // One more way to the same subsystem, and one more subsystem; then they go again.
+    listen_more(&there, second);
+    until_attached(&here, &[("D0", 2)]);
+    there.rpc(&["bdev_null_create", "name=Null0", "num_blocks=2048", "block_size=4096"]).unwrap();
+    let nqn = format!("nqn={MORE}");
+    there.rpc(&["nvmf_create_subsystem", &nqn, "allow_any_host=true"]).unwrap();
+    there.rpc(&["nvmf_subsystem_add_ns", &nqn, "namespace.bdev_name=Null0"]).unwrap();
+    let at = format!("listen_address.trsvcid=\"{first}\"");
+    there.rpc(&["nvmf_subsystem_add_listener", &nqn, "listen_address.trtype=TCP", "listen_address.traddr=127.0.0.1", &at]).unwrap();
+    until_attached(&here, &[("D0", 2), ("D1", 1)]);
+    assert_eq!(here.rpc(&["bdev_get_bdevs", "name=D1n1"]).unwrap()[0]["num_blocks"], 2048);
+    stop_listening(&there, &second.to_string());
+    until_attached(&here, &[("D0", 1), ("D1", 1)]);
+    there.rpc(&["nvmf_delete_subsystem", &nqn]).unwrap();
+    until_attached(&here, &[("D0", 1)]);
+    // The service is lost and found again; what it lists then is there.
+    server.signal(Signal::KILL);
+    drop(server);
+    let server = target(&there, &format!("127.0.0.1:{first}"));
+    listen_more(&there, second);
+    until_attached(&here, &[("D0", 2)]);
+    here.rpc(&["bdev_nvme_stop_discovery", "name=D"]).unwrap();
+    until_attached(&here, &[]);
+    let (status, log) = near.stop(Signal::TERM);
+    assert!(status.success(), "{log}");
+    drop(server);
+}
+
+#[test]
+fn a_namespace_that_takes_anothers_place_while_its_target_is_away_is_a_new_device() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let port = free_port().to_string();
+    let listen = format!("127.0.0.1:{port}");
+    // A disk of memory is another one, with another UUID, each time.
+    let far = || there.serve(&["--malloc", "16M", "--allow-any-host", "--listen", &listen, "--nqn", NQN]).ready();
+    let server = far();
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    let (port, nqn) = (format!("trsvcid=\"{port}\""), format!("subnqn={NQN}"));
+    let words = ["bdev_nvme_attach_controller", "name=Nvme0", "trtype=TCP", "traddr=127.0.0.1", &port, &nqn, "reconnect_delay_sec=1"];
+    here.rpc(&words).unwrap();
+    let uuid = || here.rpc(&["bdev_get_bdevs", "name=Nvme0n1"]).map(|bdevs| bdevs[0]["uuid"].clone());
+    let before = uuid().unwrap();
+    server.signal(Signal::KILL);
+    drop(server);
+    let server = far();
+    let until = Instant::now() + DEADLINE;
+    while uuid().is_ok_and(|now| now == before) || uuid().is_err() {
+        assert!(Instant::now() < until, "no new device: {:?}", uuid());
+        std::thread::yield_now();
+    }
+    drop((server, near));
+}

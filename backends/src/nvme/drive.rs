@@ -10,7 +10,8 @@ use doorbell_control::ConfigCall;
 use doorbell_nvme::{Change, Controller, Namespace, PathId};
 use doorbell_reactor::AsyncQueue;
 use serde_json::Value;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::collections::VecDeque;
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -22,6 +23,8 @@ const BDEVS: u32 = 128;
 pub(super) enum Origin {
     /// A call's, which is saved.
     Call,
+    /// A discovery service's.
+    Discovery,
 }
 
 /// A block device of a controller.
@@ -40,12 +43,23 @@ pub(super) struct Drive {
     paths: RefCell<Vec<(PathId, Attach)>>,
     controller: Controller,
     bdevs: RefCell<Vec<Made>>,
+    /// What its controller told and was not followed yet, and whether somebody is at it.
+    changes: RefCell<VecDeque<Change>>,
+    is_following: Cell<bool>,
 }
 
 impl Drive {
     pub(super) fn new(params: Attach, origin: Origin, controller: Controller) -> Rc<Drive> {
         let paths = RefCell::new(vec![(PathId::FIRST, params.clone())]);
-        Rc::new(Drive { params, origin, paths, controller, bdevs: RefCell::default() })
+        Rc::new(Drive {
+            params,
+            origin,
+            paths,
+            controller,
+            bdevs: RefCell::default(),
+            changes: RefCell::default(),
+            is_following: Cell::new(false),
+        })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -178,24 +192,39 @@ pub(super) fn follow(drives: &Drives, drive: &Rc<Drive>) -> Vec<String> {
     let (all, weak): (Drives, Weak<Drive>) = (drives.clone(), Rc::downgrade(drive));
     drive.controller.watch(Box::new(move |change| {
         let Some(drive) = weak.upgrade() else { return };
-        let host = all.0.host.clone();
         match change {
-            Change::Arrived(namespace) => drop(register(&host, &drive, &namespace)),
-            Change::Left(namespace) => {
-                let name = take_name(&drive, namespace.nsid());
-                let local = host.local.clone();
-                local.spawn(async move { unregister(&host, name).await });
-            }
-            Change::Resized(namespace) => {
-                let name = describe::bdev_name(drive.name(), &namespace);
-                let local = host.local.clone();
-                local.spawn(async move { host.resized(&name).await });
-            }
             Change::Back => drive.refresh(),
+            // Its subsystem is no discovery service.
+            Change::Log => {}
             Change::Ended => all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive)),
+            of_namespaces => drive.put_in_order(&all.0.host, of_namespaces),
         }
     }));
     drive.controller.namespaces().iter().filter_map(|namespace| register(&drives.0.host, drive, namespace)).collect()
+}
+
+impl Drive {
+    /// Changes are followed one after the other: a namespace that takes another's place is registered once that one has left.
+    fn put_in_order(self: &Rc<Self>, host: &Host, change: Change) {
+        self.changes.borrow_mut().push_back(change);
+        if self.is_following.replace(true) {
+            return;
+        }
+        let (drive, host) = (self.clone(), host.clone());
+        host.local.clone().spawn(async move {
+            loop {
+                let next = drive.changes.borrow_mut().pop_front();
+                match next {
+                    Some(Change::Arrived(namespace)) if !namespace.is_gone() => drop(register(&host, &drive, &namespace)),
+                    Some(Change::Left(namespace)) => unregister(&host, take_name(&drive, namespace.nsid())).await,
+                    Some(Change::Resized(namespace)) => host.resized(&describe::bdev_name(drive.name(), &namespace)).await,
+                    Some(_) => {}
+                    None => break,
+                }
+            }
+            drive.is_following.set(false);
+        });
+    }
 }
 
 fn take_name(drive: &Drive, nsid: u32) -> Option<String> {

@@ -157,6 +157,32 @@ params! {
         pub(super) cntlid: Option<u16>,
     }
 
+    /// Which discovery service to follow, and how what it lists is attached.
+    pub(super) struct StartDiscovery {
+        /// Name of the service. Controllers are called by it and a number.
+        pub(super) name: String,
+        /// How it is reached: TCP.
+        pub(super) trtype: String,
+        /// Its address.
+        pub(super) traddr: String,
+        /// Family of the address: IPv4 or IPv6.
+        pub(super) adrfam: Option<String>,
+        /// The port.
+        pub(super) trsvcid: Option<String>,
+        /// Name of this host, for the service and what it lists.
+        pub(super) hostnqn: Option<String>,
+        /// Answer once everything in the first log was attached, or could not be.
+        pub(super) wait_for_attach: Option<bool>,
+        /// Milliseconds that this may take before it is given up; it is waited for then. 0: no limit.
+        pub(super) attach_timeout_ms: Option<u64>,
+        /// Seconds for which a lost controller is sought; -1: for ever, 0: not at all.
+        pub(super) ctrlr_loss_timeout_sec: Option<i32>,
+        /// Seconds between two attempts.
+        pub(super) reconnect_delay_sec: Option<u32>,
+        /// Seconds after which requests fail while it is sought; 0: never.
+        pub(super) fast_io_fail_timeout_sec: Option<u32>,
+    }
+
     /// Which path of a block device is preferred.
     pub(super) struct PreferredPath {
         /// Name of the block device.

@@ -1,19 +1,16 @@
 //! `doorbell nvme discover`: the log of a discovery controller.
 
-use super::{Failed, demand, say, with, words};
+use super::{Failed, say, with, words};
 use crate::cli::DiscoverArgs;
 use crate::status::{section_body, table};
+use doorbell_nvme::Controller;
 use doorbell_nvme::address::TransportId;
-use doorbell_nvme::discovery::{Found, Log, Reading};
-use doorbell_nvme::{Controller, Payload};
-use doorbell_wire_nvme::{AdminCommand, NqnField};
+use doorbell_nvme::discovery::{Found, Log};
+use doorbell_wire_nvme::NqnField;
 use serde_json::{Value, json};
 
 #[cfg(test)]
 mod tests;
-
-/// Bytes of one piece of the log: what every controller can send at once.
-const PIECE: u32 = 4096;
 
 pub(super) fn discover(args: &DiscoverArgs) -> Result<(), Failed> {
     let TransportId::Tcp(address) = &args.reach.controller else {
@@ -24,7 +21,7 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<(), Failed> {
     if !address.is_discovery() {
         return Err(words("leave subnqn out: discovery asks the address which subsystems there are"));
     }
-    let log = with(&args.reach, read)?;
+    let log: Log = with(&args.reach, async |controller: &Controller| Ok(controller.discovery_log().await?))?;
     if args.json {
         let all: Vec<Value> = log.found.iter().map(one).collect();
         say(format!("{:#}", json!({"generation": log.generation, "entries": all})));
@@ -45,19 +42,6 @@ pub(super) fn discover(args: &DiscoverArgs) -> Result<(), Failed> {
         false => say(section_body(&all).trim_end_matches('\n')),
     }
     Ok(())
-}
-
-async fn read(controller: &Controller) -> Result<Log, Failed> {
-    let mut reading = Reading::new(PIECE);
-    loop {
-        let range = reading.next();
-        let bytes = u32::try_from(range.end - range.start).map_err(words)?;
-        let sqe = AdminCommand::GetLogPage(reading.command()).encode();
-        let answer = demand(controller, "the discovery log", sqe, Payload::In(bytes)).await?;
-        if let Some(log) = reading.take(&answer.data).map_err(words)? {
-            return Ok(log);
-        }
-    }
 }
 
 /// A text for a shell's command line. Names come from the target, and nothing in them may end the quotes or move the cursor.

@@ -100,3 +100,34 @@ fn what_this_process_serves_itself_by_vfio_user_is_refused_at_once() {
     assert!(own["data"].as_str().is_some_and(|why| why.contains("this process serves it itself")), "{own}");
     stop(server);
 }
+
+#[test]
+fn paths_and_discovery_services_in_the_words_of_spdks_client() {
+    let folder = Folder::new();
+    let (ports, third) = ([port(), port()], port());
+    let (drive, mut there) = configured(&folder, ports);
+    there.ok(&format!("nvmf_subsystem_add_listener {NQN} -t tcp -a 127.0.0.1 -f ipv4 -s {third}"));
+    let here = Folder::new();
+    let server = serve(&here, &["--empty"]);
+    let mut client = Client::of(&here);
+    let at = |port: u16| format!("-t tcp -a 127.0.0.1 -f ipv4 -s {port} -n {NQN}");
+    client.ok(&format!("bdev_nvme_attach_controller -b Nvme0 {}", at(ports[0])));
+    assert_eq!(client.refused(&format!("bdev_nvme_attach_controller -b Nvme0 {}", at(third))).code, -17);
+    client.ok(&format!("bdev_nvme_attach_controller -b Nvme0 {} -x failover", at(third)));
+    assert_eq!(client.refused(&format!("bdev_nvme_attach_controller -b Nvme0 {} -x failover", at(third))).code, -114);
+    let listed = client.ok("bdev_nvme_get_controllers -n Nvme0");
+    let listed = &listed[0]["ctrlrs"][0];
+    assert_eq!(listed["alternate_trids"][0]["trsvcid"], third.to_string(), "{listed}");
+    assert!(client.ok("bdev_nvme_get_io_paths -n Nvme0n1")["poll_groups"].is_array());
+    client.ok(&format!("bdev_nvme_set_preferred_path -b Nvme0n1 -c {}", listed["cntlid"]));
+    client.ok(&format!("bdev_nvme_detach_controller Nvme0 -t tcp -a 127.0.0.1 -s {}", ports[0]));
+    assert_eq!(client.ok("bdev_nvme_get_controllers")[0]["ctrlrs"][0]["trid"]["trsvcid"], third.to_string());
+    client.ok("bdev_nvme_detach_controller Nvme0");
+    client.ok(&format!("bdev_nvme_start_discovery -b Far -t tcp -a 127.0.0.1 -f ipv4 -s {} -w", ports[0]));
+    assert_eq!(client.ok("bdev_nvme_get_discovery_info")[0]["trid"]["trsvcid"], ports[0].to_string());
+    assert_eq!(client.ok("bdev_nvme_get_controllers")[0]["name"], "Far0");
+    client.ok("bdev_nvme_stop_discovery -b Far");
+    assert_eq!(client.ok("bdev_nvme_get_controllers"), json!([]));
+    stop(server);
+    stop(drive);
+}

@@ -190,6 +190,8 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
         ("bdev_nvme_get_controller_health_info", json!({"name": "Self"})),
         ("bdev_nvme_send_cmd", json!({"name": "Self", "cmd_type": "admin", "data_direction": "c2h", "cmdbuf": IDENTIFY, "data_len": 4096})),
         ("bdev_nvme_reset_controller", json!({"name": "Self"})),
+        ("bdev_nvme_start_discovery", json!({"name": "Found", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port.to_string()})),
+        ("bdev_nvme_stop_discovery", json!({"name": "Found"})),
         ("bdev_nvme_get_io_paths", json!({"name": "Selfn3"})),
         ("bdev_nvme_set_multipath_policy", json!({"name": "Selfn3", "policy": "active_passive"})),
         ("bdev_nvme_detach_controller", json!({"name": "Self"})),

@@ -1,6 +1,7 @@
 //! What a controller says of itself, checked once.
 
-use doorbell_wire_nvme::identify::{Controller, Fuses, Oacs, Oncs, SglSupport, Vwc};
+use doorbell_wire_nvme::DISCOVERY_NQN;
+use doorbell_wire_nvme::identify::{Controller, ControllerType, Fuses, Oacs, Oncs, SglSupport, Vwc};
 use doorbell_wire_nvme::register::Version;
 
 /// What a controller says of itself.
@@ -36,6 +37,11 @@ impl Identity {
             version,
             raw,
         }
+    }
+
+    /// Is it a discovery controller: one that has a log of others, and no namespaces?
+    pub fn is_discovery(&self) -> bool {
+        self.raw.cntrltype == ControllerType::DISCOVERY || self.subsystem == DISCOVERY_NQN
     }
 
     /// Optional admin commands.

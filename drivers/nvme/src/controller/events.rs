@@ -1,6 +1,6 @@
 //! Asynchronous events: asked for, read, acted upon, asked for again (Base 2.1, 5.1.2).
 
-use super::Inner;
+use super::{Change, Inner};
 use crate::admin::Payload;
 use crate::shared::Event;
 use doorbell_wire_nvme::event::{AsyncEvent, EventType};
@@ -17,6 +17,7 @@ impl Inner {
         let Some(identity) = self.facts.borrow().as_ref().map(|facts| facts.identity.clone()) else { return };
         let offered = AsyncEventConfig::from_bits(identity.raw.oaes.get());
         let wanted = AsyncEventConfig::new().with_smart(0xff).with_namespace(offered.namespace()).with_firmware(offered.firmware());
+        let wanted = if self.is_discovery() { AsyncEventConfig::new().with_discovery(true) } else { wanted };
         let set = SetFeatures { fid: FeatureId::ASYNC_EVENT_CONFIG, cdw11: wanted.into_bits(), ..SetFeatures::default() };
         if let Err(error) = self.command("Set Features", AdminCommand::SetFeatures(set).encode(), Payload::None).await {
             tracing::debug!(controller = %self.name, %error, "events could not be chosen");
@@ -28,6 +29,10 @@ impl Inner {
             let inner = self.clone();
             self.env.local.spawn(async move { inner.heed(epoch).await });
         }
+    }
+
+    fn is_discovery(&self) -> bool {
+        self.facts.borrow().as_ref().is_some_and(|facts| facts.identity.is_discovery())
     }
 
     /// One request for events after another, until the controller is brought up anew.
@@ -59,6 +64,9 @@ impl Inner {
         }
         if kind == EventType::NOTICE && info == AsyncEvent::NAMESPACE_CHANGED.info() {
             self.shared.tell(Event::Rescan);
+        }
+        if kind == EventType::NOTICE && info == AsyncEvent::DISCOVERY_CHANGED.info() {
+            self.tell(Change::Log);
         }
     }
 }

@@ -5,6 +5,7 @@
 
 mod commands;
 mod describe;
+mod discover;
 mod events;
 mod maintain;
 mod memory;

@@ -9,8 +9,8 @@ use crate::error::NvmeError;
 use crate::shared::{State, Why};
 use doorbell_pci::queue::ShadowPages;
 use doorbell_wire_nvme::feature::NumberOfQueues;
-use doorbell_wire_nvme::identify::{Controller, ControllerType};
-use doorbell_wire_nvme::{AdminCommand, Cns, Csi, DISCOVERY_NQN, FeatureId, SetFeatures};
+use doorbell_wire_nvme::identify::Controller;
+use doorbell_wire_nvme::{AdminCommand, Cns, Csi, FeatureId, SetFeatures};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -30,7 +30,7 @@ impl Inner {
         let version = self.version().await?;
         let identity = Arc::new(Identity::new(raw, version));
         let is_memory = matches!(self.transport, Transport::Memory(_));
-        let is_discovery = identity.raw.cntrltype == ControllerType::DISCOVERY || identity.subsystem == DISCOVERY_NQN;
+        let is_discovery = identity.is_discovery();
         if !is_discovery && !identity.has_entry_sizes() {
             return Err(NvmeError::unusable(&self.name, "its queue entries are not of 64 and 16 bytes"));
         }
@@ -43,6 +43,7 @@ impl Inner {
             self.keep_alive();
         }
         if is_discovery {
+            self.await_events().await;
             return Ok(());
         }
         self.agree_on_queues().await?;

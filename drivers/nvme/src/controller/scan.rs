@@ -17,6 +17,8 @@ pub enum Change {
     Left(Arc<Namespace>),
     /// It has another size.
     Resized(Arc<Namespace>),
+    /// A discovery controller's log is another one now.
+    Log,
     /// It was reset or lost, and is back, perhaps by another path and under another number.
     Back,
     /// The controller is lost or was let go; its namespaces have left.
