@@ -5,84 +5,36 @@
 #[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../src/model.rs"]
 mod model;
+mod vfio;
 
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Op, OpSet, OpenError, Status, Token};
 use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, State};
-use doorbell_pci::sysfs::{Driver, Sysfs};
-use doorbell_pci::{FunctionAddress, OpenOptions, PciAddress};
-use doorbell_reactor::{AsyncQueue, Config, Local, run};
-use doorbell_sys::helper::Helpers;
-use doorbell_vm::Guest;
+use doorbell_pci::sysfs::Sysfs;
+use doorbell_reactor::{AsyncQueue, Local};
 use doorbell_wire_nvme::{AdminCommand, GetLogPage, LogId, NSID_ALL};
 use std::cell::Cell;
 use std::env;
 use std::fs::{self, File};
-use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-
-const INSIDE: &str = "DOORBELL_TEST_INSIDE";
-const MIB: u64 = 1 << 20;
+use vfio::{INSIDE, attach, on_reactors, take};
 
 /// Several namespaces of 512 and 4096 bytes, one with protection information, on a controller that takes 512 KiB at once.
 const FIRST: &str = "0000:00:04.0";
 /// One namespace, 16 KiB at once, a controller memory buffer.
 const SECOND: &str = "0000:00:05.0";
 
-fn image(folder: &Path, name: &str) -> String {
-    let path = folder.join(name);
-    File::create(&path).unwrap().set_len(16 * MIB).unwrap();
-    // QEMU says that deallocated blocks read as zeroes, also when it ignores what it is asked to discard.
-    format!("if=none,id={name},format=raw,discard=unmap,file={}", path.display())
-}
-
 /// Boots a guest that runs the test `name` of this binary again. `wide`: an IOMMU of 48 bits instead of 39.
 fn in_a_guest(name: &str, wide: bool) {
-    let folder: PathBuf = doorbell_vm::cache().join(format!("{name}-{}", std::process::id()));
-    fs::create_dir_all(&folder).unwrap();
-    let mut qemu: Vec<String> = Vec::new();
-    let mut add = |flag: &str, value: &str| qemu.extend([flag.to_owned(), value.to_owned()]);
-    for disk in ["plain", "large", "protected", "small"] {
-        add("-drive", &image(&folder, disk));
-    }
-    add("-device", "nvme,id=first,serial=first,mdts=7,max_ioqpairs=8,ioeventfd=off,addr=04.0");
-    add("-device", "nvme-ns,bus=first,drive=plain,nsid=1,logical_block_size=512,physical_block_size=512");
-    add("-device", "nvme-ns,bus=first,drive=large,nsid=2,logical_block_size=4096,physical_block_size=4096");
-    add("-device", "nvme-ns,bus=first,drive=protected,nsid=5,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1");
-    add("-device", "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,drive=small,addr=05.0");
-    let exe = env::current_exe().unwrap();
-    let script = format!("modprobe nvme; {} --exact {name} --nocapture", exe.display());
-    let guest = Guest::new().iommu(true).modules(["vfio-pci", "vfio_iommu_type1"]).qemu(qemu).env(INSIDE, "1");
-    let guest = if wide { guest.qemu(["-global", "intel-iommu.aw-bits=48"].map(String::from)) } else { guest };
-    let output = guest.run(&script);
-    let _ = fs::remove_dir_all(&folder);
-    let output = output.expect("a guest");
-    assert!(output.success() && output.stdout.contains("1 passed"), "{output}");
-    eprintln!("{}", output.stdout);
-}
-
-/// Runs `test` on reactors, and sees that nothing was lost.
-fn on_reactors<R: 'static, F: Future<Output = R> + 'static>(test: impl FnOnce(Env) -> F + 'static) -> R {
-    let config = Config { reactors: 2, ..Config::default() };
-    let regions = config.regions.clone();
-    let helpers = Helpers::new(2).unwrap();
-    let (result, closed) = run(&config, move |local| test(Env { local, regions, helpers })).unwrap();
-    for one in closed {
-        assert_eq!((one.boxes_out, one.buffers_out), (0, 0), "reactor {} lost some", one.reactor.0);
-    }
-    result
-}
-
-fn take(address: &str) -> PciAddress {
-    let address: PciAddress = address.parse().unwrap();
-    Sysfs::new().bind(address, Driver::VfioPci, false).unwrap();
-    address
-}
-
-async fn attach(env: &Env, address: PciAddress, options: Options) -> Controller {
-    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &OpenOptions::default()).unwrap();
-    Controller::attach(env, &address.to_string(), function, options).await.unwrap()
+    let devices = [
+        "nvme,id=first,serial=first,mdts=7,max_ioqpairs=8,ioeventfd=off,addr=04.0",
+        "nvme-ns,bus=first,drive=plain,nsid=1,logical_block_size=512,physical_block_size=512",
+        "nvme-ns,bus=first,drive=large,nsid=2,logical_block_size=4096,physical_block_size=4096",
+        "nvme-ns,bus=first,drive=protected,nsid=5,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1",
+        "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,drive=small,addr=05.0",
+    ];
+    vfio::in_a_guest(name, wide, &["plain", "large", "protected", "small"], &devices);
 }
 
 /// What the model takes to be there at first.

@@ -57,5 +57,10 @@ pub(crate) fn may_repeat(status: Status) -> bool {
     ) || code.sct() == StatusCodeType::PATH
 }
 
+/// Was the command refused before anything of it was done?
+pub(crate) fn was_refused(status: Status) -> bool {
+    matches!(status.code(), Status::NAMESPACE_NOT_READY | Status::FORMAT_IN_PROGRESS)
+}
+
 #[cfg(test)]
 mod tests;

@@ -116,6 +116,8 @@ pub(crate) fn plan(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
             let (shape, bytes) = (Shape::Copies { ranges: c.ranges }, u32::from(c.ranges) * 32);
             Plan { op: Op::Copy, flags, lba: c.sdlba, shape, way: Way::FromHost, bytes, loose: true, ..Plan::NOTHING }
         }
+        // A namespace with zones cannot be exported.
+        IoCommand::ZoneSend(_) | IoCommand::ZoneReceive(_) | IoCommand::ZoneAppend(_) => return Err(Status::INVALID_OPCODE),
         IoCommand::WriteUncorrectable(_) | IoCommand::Fabrics(_) | IoCommand::Other(_) => return Err(Status::INVALID_OPCODE),
     };
     if plan.shape != Shape::Nothing {

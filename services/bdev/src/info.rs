@@ -20,7 +20,8 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
     if reads {
         ops = ops.with(Op::Compare);
     }
-    if writes {
+    // Emulation would write where a zone is not written next.
+    if writes && own.zones.is_none() {
         ops = ops.with(Op::WriteZeroes);
         if reads {
             ops = ops.with(Op::Copy).with(Op::CompareAndWrite);
@@ -33,9 +34,22 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
     if own.limits.boundary_blocks != 0 {
         info.preferred.boundary = own.limits.boundary_blocks;
     }
+    if let Some(zones) = &mut info.zones {
+        zones.max_append_blocks = append_blocks(own);
+    }
     info.limits = Limits { write_unit_blocks: own.limits.write_unit_blocks, ..Limits::default() };
     info.frames = own.frames.saturating_add(1);
     info
+}
+
+/// Blocks of one append, which is never split: where it might have to lie otherwise, what one bounce buffer holds.
+fn append_blocks(own: &DeviceInfo) -> u32 {
+    let l = own.limits;
+    let most = own.zones.map_or(0, |zones| zones.max_append_blocks);
+    if l.segments == 0 && l.segment_bytes == 0 && l.align_bytes <= 1 {
+        return most;
+    }
+    most.min(BOUNCE_BYTES.min(or_max(l.segment_bytes)) >> own.block_shift)
 }
 
 /// A device's limits, turned into what the path of a request compares.
@@ -64,6 +78,10 @@ pub(crate) struct Geometry {
     pub(crate) may_write: bool,
     pub(crate) write_unit: u32,
     pub(crate) write_cache: WriteCache,
+    /// Blocks of a zone; 0 for a device without zones.
+    pub(crate) zone: u64,
+    /// Blocks of one append.
+    pub(crate) append_blocks: u32,
     limits: Limits,
 }
 
@@ -92,13 +110,15 @@ impl Geometry {
             segment_bytes: l.segment_bytes,
             align_mask: l.align_bytes.saturating_sub(1),
             look_at_segments: l.segment_bytes != 0 || l.align_bytes > 1,
-            shapeless: l.boundary_blocks == 0 && l.segments == 0 && l.segment_bytes == 0 && l.align_bytes <= 1,
+            shapeless: own.zones.is_none() && l.boundary_blocks == 0 && l.segments == 0 && l.segment_bytes == 0 && l.align_bytes <= 1,
             plain: if may_write && !own.read_only && unit == 1 { OpSet::of(&[Op::Read, Op::Write]) } else { OpSet::of(&[Op::Read]) },
             foreign: if own.fua { Flags::NONE } else { Flags::FUA },
             fua: own.fua,
             may_write: may_write && !own.read_only,
             write_unit: unit,
             write_cache: own.write_cache,
+            zone: own.zones.map_or(0, |zones| zones.blocks),
+            append_blocks: append_blocks(own),
             limits: l,
         }
     }
@@ -120,8 +140,23 @@ impl Geometry {
         let last = io.lba + u64::from(io.blocks) - 1;
         let segments = io.sg.segs();
         (io.lba ^ last) & self.boundary_mask == 0
+            && !self.leaves_zone(io)
             && segments.len() <= self.max_segments as usize
             && (!self.look_at_segments || segments.iter().all(|s| self.segment_fits(s)))
+    }
+
+    /// Does it move a write pointer from one zone into the next?
+    pub(crate) fn leaves_zone(&self, io: &Io) -> bool {
+        self.moves_pointer(io.op) && !self.is_in_zone(io)
+    }
+
+    /// Does it write where its zone is written next? Then its parts have their order.
+    pub(crate) fn moves_pointer(&self, op: Op) -> bool {
+        self.zone != 0 && matches!(op, Op::Write | Op::WriteZeroes | Op::WriteUncorrectable | Op::Copy | Op::ZoneAppend)
+    }
+
+    fn is_in_zone(&self, io: &Io) -> bool {
+        io.lba / self.zone == (io.lba + u64::from(io.blocks.max(1)) - 1) / self.zone
     }
 
     fn segment_fits(&self, s: &Seg) -> bool {
@@ -159,6 +194,7 @@ impl Geometry {
             Op::Unmap => or_max(self.limits.unmap_blocks),
             Op::WriteZeroes => or_max(self.limits.write_zeroes_blocks),
             Op::Copy => or_max(self.limits.copy_blocks),
+            Op::ZoneAppend => self.append_blocks,
             _ => self.max_blocks,
         }
     }

@@ -4,8 +4,8 @@ use crate::show;
 use doorbell_wire_nvme::fabrics::{ConnectData, ConnectInvalid, ConnectResult};
 use doorbell_wire_nvme::range::{CopyRange, DsmRange};
 use doorbell_wire_nvme::{
-    AdminCommand, Cid, Connect, Copy, Cqe, DatasetManagement, FabricsCommand, IoCommand, Nqn, PropertySet, ReadWrite, Sgl, Sqe, bytes,
-    register, view,
+    AdminCommand, Cid, Connect, Copy, Cqe, DatasetManagement, FabricsCommand, IoCommand, Nqn, PropertySet, ReadWrite, Sgl, Sqe, ZoneAppend,
+    bytes, register, view,
 };
 
 /// The first 64 bytes are an entry, the rest its data.
@@ -26,6 +26,8 @@ pub fn run(data: &[u8]) {
 
     match io {
         IoCommand::Read(c) | IoCommand::Write(c) => assert!((1..=65536).contains(&c.blocks)),
+        IoCommand::ZoneAppend(c) => assert!((1..=65536).contains(&c.blocks)),
+        IoCommand::ZoneReceive(c) => assert!(c.len >= 4 && c.len.is_multiple_of(4)),
         IoCommand::DatasetManagement(c) => {
             assert!((1..=256).contains(&c.ranges));
             assert!(DsmRange::slice(rest).len() <= rest.len() / 16);
@@ -77,6 +79,7 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
             entry(IoCommand::DatasetManagement(DatasetManagement { ranges: 2, deallocate: true, ..Default::default() }).encode(), &[1; 32]),
         ),
         ("copy", entry(IoCommand::Copy(Copy { ranges: 1, ..Copy::default() }).encode(), &[1; 32])),
+        ("append", entry(IoCommand::ZoneAppend(ZoneAppend { blocks: 8, ..ZoneAppend::default() }).encode(), &[])),
         ("property_set", entry(FabricsCommand::PropertySet(set_cc).encode(), &[])),
         ("connect", entry(FabricsCommand::Connect(connect_command).encode(), bytes(&connect))),
         ("identify", entry(AdminCommand::Identify(Default::default()).encode(), &[])),

@@ -3,6 +3,7 @@
 use crate::show;
 use doorbell_wire_nvme::identify::*;
 use doorbell_wire_nvme::log::*;
+use doorbell_wire_nvme::zone::{ReportHeader, ZoneCondition, ZoneDescriptor, ZoneType};
 use doorbell_wire_nvme::{Ascii, NqnField, PAGE_LEN, TransportType, U32, U64, bytes, view};
 
 /// The first byte says which structure the rest is. Short inputs are filled up with zeroes, as a host's buffer is.
@@ -10,7 +11,7 @@ pub fn run(data: &[u8]) {
     let Some((&kind, data)) = data.split_first() else { return };
     let mut page = data.to_vec();
     page.resize(data.len().max(PAGE_LEN), 0);
-    match kind % 8 {
+    match kind % 9 {
         0 => controller(&page),
         1 => namespace(&page),
         2 => descriptors(data),
@@ -22,11 +23,24 @@ pub fn run(data: &[u8]) {
             show(&view::<NvmNamespace>(&page));
             show(&view::<CommandSets>(&page));
         }
+        7 => zones(data, &page),
         _ => {
             show(&view::<CommandEffects>(&page));
             show(&view::<SupportedLogPages>(&page));
             show(&view::<IndependentNamespace>(&page));
         }
+    }
+}
+
+fn zones(data: &[u8], page: &[u8]) {
+    show(&view::<ZonedNamespace>(page));
+    show(&view::<ZonedController>(page));
+    let changed = view::<ChangedZones>(page).expect("a page");
+    assert!(changed.iter().is_none_or(|zones| zones.count() <= 511));
+    let zones = ZoneDescriptor::of_report(data);
+    assert!(zones.len() <= data.len() / 64);
+    for zone in zones {
+        show(&(zone.kind(), zone.state()));
     }
 }
 
@@ -112,12 +126,15 @@ pub fn seeds() -> Vec<(&'static str, Vec<u8>)> {
         trsvcid: Ascii::new("4420"),
         ..DiscoveryEntry::default()
     };
+    let report = ReportHeader { zones: U64::new(1), ..ReportHeader::default() };
+    let zone = ZoneDescriptor::new(ZoneType::SEQUENTIAL_WRITE_REQUIRED, ZoneCondition::CLOSED, 128, 100, 130);
     vec![
         ("controller", of(0, &bytes(&id)[..1800])),
         ("namespace", of(1, &bytes(&ns)[..160])),
         ("descriptors", of(2, &ids[..40])),
         ("list", of(3, &bytes(&list)[..16])),
         ("smart", of(4, &[0x11; 64])),
+        ("zones", of(7, &[bytes(&report), bytes(&zone)].concat())),
         ("discovery", of(5, &[bytes(&header), bytes(&entry)].concat())),
     ]
 }

@@ -40,7 +40,7 @@ open_enum! {
 }
 
 open_enum! {
-    /// Opcode on an I/O queue of the NVM command set (NVM 1.1, 3.3; Base 2.1, 7).
+    /// Opcode on an I/O queue (NVM 1.1, 3.3; ZNS 1.1, 3.4; Base 2.1, 7).
     #[derive(FromBytes, IntoBytes, Immutable, KnownLayout, Unaligned)]
     pub struct IoOpcode(u8) {
         FLUSH = 0x00 => "Flush",
@@ -59,6 +59,9 @@ open_enum! {
         CANCEL = 0x18 => "Cancel",
         COPY = 0x19 => "Copy",
         IO_MANAGEMENT_SEND = 0x1d => "I/O Management Send",
+        ZONE_SEND = 0x79 => "Zone Management Send",
+        ZONE_RECEIVE = 0x7a => "Zone Management Receive",
+        ZONE_APPEND = 0x7d => "Zone Append",
         FABRICS = 0x7f => "Fabrics",
     }
 }
@@ -150,6 +153,7 @@ open_enum! {
         DISCOVERY = 0x70 => "Discovery",
         RESERVATION = 0x80 => "Reservation Notification",
         SANITIZE = 0x81 => "Sanitize Status",
+        CHANGED_ZONES = 0xbf => "Changed Zone List",
     }
 }
 

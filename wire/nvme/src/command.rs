@@ -8,11 +8,13 @@ mod admin;
 mod fabrics;
 mod io;
 mod media;
+mod zone;
 
 pub use admin::{Abort, AdminCommand, GetFeatures, GetLogPage, Identify, SetFeatures};
 pub use fabrics::{AuthTransfer, Connect, FabricsCommand, PropertyGet, PropertySet};
 pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteUncorrectable, WriteZeroes};
 pub use media::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, SecureErase};
+pub use zone::{ZoneAppend, ZoneFilter, ZoneReceive, ZoneReceiveAction, ZoneSend, ZoneSendAction};
 
 /// Bits `lo..lo + width` of `word`; `width` below 32.
 const fn bits(word: u32, lo: u32, width: u32) -> u32 {

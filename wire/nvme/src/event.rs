@@ -75,6 +75,8 @@ impl AsyncEvent {
     pub const FIRMWARE_ACTIVATION: Self = Self::of(EventType::NOTICE, 0x01, LogId::FIRMWARE_SLOT);
     /// Asymmetric namespace access changed.
     pub const ANA_CHANGED: Self = Self::of(EventType::NOTICE, 0x03, LogId::ANA);
+    /// Zones changed by themselves; dword 1 of the completion names the namespace (ZNS 1.1, 3.1.1).
+    pub const ZONES_CHANGED: Self = Self::of(EventType::NOTICE, 0xef, LogId::CHANGED_ZONES);
     /// The discovery log changed (discovery controllers).
     pub const DISCOVERY_CHANGED: Self = Self::of(EventType::NOTICE, 0xf0, LogId::DISCOVERY);
     /// Reservation log page available (Base 2.1, 5.1.2.1: command set specific, 00h).

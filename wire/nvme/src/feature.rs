@@ -144,8 +144,12 @@ pub struct AsyncEventConfig {
     pub endurance_group: bool,
     /// Normal NVM subsystem shutdown notices.
     pub shutdown: bool,
-    #[bits(15)]
+    #[bits(11)]
     __: u16,
+    /// Zone descriptor changed notices (ZNS 1.1, 4.1.6).
+    pub zones: bool,
+    #[bits(3)]
+    __: u8,
     /// Discovery log page change notices (discovery controllers).
     pub discovery: bool,
 }

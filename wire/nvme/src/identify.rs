@@ -6,6 +6,7 @@ mod descriptor;
 mod list;
 mod namespace;
 mod nvm;
+mod zoned;
 
 pub use controller::{
     Cmic, Controller, ControllerType, Ctratt, FabricsAttributes, Fna, Frmw, Fuses, Lpa, Oacs, Oaes, Oncs, PowerState, SglSupport, Vwc,
@@ -15,6 +16,7 @@ pub use descriptor::{NamespaceId, NamespaceIds, NamespaceIdsWriter};
 pub use list::{CommandSets, ControllerList, NamespaceList};
 pub use namespace::{DlFeat, Flbas, IndependentNamespace, LbaFormat, Namespace, Nmic, NsAttr, NsFeat, NsStat};
 pub use nvm::{NvmController, NvmNamespace};
+pub use zoned::{Ozcs, Zoc, ZonedController, ZonedFormat, ZonedNamespace};
 
 #[cfg(test)]
 mod tests;

@@ -14,7 +14,7 @@
 //! whether it must refuse it.
 //!
 //! References such as "Base 2.1, 3.1.4" are to the NVM Express Base Specification 2.1; "NVM 1.1" is the NVM
-//! Command Set Specification 1.1. Fabrics commands are part of Base since 2.0.
+//! Command Set Specification 1.1, "ZNS 1.1" the Zoned Namespace one. Fabrics commands are part of Base since 2.0.
 //!
 //! ```
 //! use doorbell_wire_nvme::{Cid, Cqe, IoCommand, ReadWrite, Sgl, Sqe, Status};
@@ -65,6 +65,7 @@ pub mod register;
 mod sgl;
 mod sqe;
 mod status;
+pub mod zone;
 
 pub use ascii::Ascii;
 pub use codes::{
@@ -74,7 +75,7 @@ pub use codes::{
 pub use command::{
     Abort, AdminCommand, AuthTransfer, CommitAction, Connect, Copy, DatasetManagement, FabricsCommand, FirmwareCommit, FirmwareDownload,
     FormatNvm, GetFeatures, GetLogPage, Identify, IoCommand, PropertyGet, PropertySet, Protection, ReadWrite, SecureErase, SetFeatures,
-    WriteUncorrectable, WriteZeroes,
+    WriteUncorrectable, WriteZeroes, ZoneAppend, ZoneFilter, ZoneReceive, ZoneReceiveAction, ZoneSend, ZoneSendAction,
 };
 pub use cqe::{Cid, Cqe};
 pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};

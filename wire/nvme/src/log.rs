@@ -3,10 +3,12 @@
 mod discovery;
 mod effects;
 mod health;
+mod zones;
 
 pub use discovery::{DiscoveryEntry, DiscoveryHeader, TcpTsas, Treq};
 pub use effects::{CommandEffects, Effects, LogPageSupport, SupportedLogPages};
 pub use health::{CriticalWarning, ErrorEntry, FirmwareSlots, SmartLog};
+pub use zones::ChangedZones;
 
 use crate::U32;
 

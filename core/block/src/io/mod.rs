@@ -39,8 +39,8 @@ pub enum Op {
     Verify,
     /// Make the blocks fail to be read until they are written again.
     WriteUncorrectable,
-    /// Describe the zone of `lba` and those after it: as many as there is room for in the payload, [`Zone::BYTES`](crate::Zone::BYTES)
-    /// each. How many were put there comes back in `result`.
+    /// Describe the zone of `lba` and those after it: at least one, and at most as many as there is room for in the payload,
+    /// [`Zone::BYTES`](crate::Zone::BYTES) each. How many were put there comes back in `result`; who wants more asks again.
     ZoneReport,
     /// Write the payload where the zone that begins at `lba` is written next; the first block written comes back in `result`. It is never
     /// split.

@@ -8,7 +8,7 @@ use crate::options::Options;
 use doorbell_mem::{Backing, RegionObserver};
 use doorbell_pci::queue::{MemoryQueue, Pages, Pointing, QueueSpec, Shadow};
 use doorbell_pci::{Bar, Function, Interrupts};
-use doorbell_wire_nvme::register::{Aqa, Cap, Cc, CommandSetSelect, Property, ShutdownNotice};
+use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Property, ShutdownNotice};
 use std::sync::Arc;
 
 /// A function and what was found out about it.
@@ -172,9 +172,8 @@ impl Inner {
         r.write32(Property::AQA, Aqa::new().with_asqs(size).with_acqs(size).into_bits()).await;
         r.write64(Property::ASQ, sq.address()).await;
         r.write64(Property::ACQ, cq.address()).await;
-        let css = if cap.css() & 0x40 != 0 { CommandSetSelect::ALL } else { CommandSetSelect::NVM };
         link.queue.connect(0, cap.dstrd(), None)?;
-        r.set_cc(Cc::new().with_en(true).with_css(css).with_iosqes(6).with_iocqes(4)).await;
+        r.set_cc(Cc::new().with_en(true).with_css(self.command_sets()).with_iosqes(6).with_iocqes(4)).await;
         self.wait_ready(true, "becoming ready (CSTS.RDY)").await?;
         self.set_admin_link(Box::new(link)).await?;
         self.admin_goes_live().await;

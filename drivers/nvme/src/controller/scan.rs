@@ -2,8 +2,8 @@
 
 use super::Inner;
 use crate::error::NvmeError;
-use crate::namespace::{Described, Namespace};
-use doorbell_wire_nvme::identify::{self, NamespaceId, NamespaceIds, NamespaceList, NvmController};
+use crate::namespace::{Described, Namespace, ZonedPages};
+use doorbell_wire_nvme::identify::{self, NamespaceId, NamespaceIds, NamespaceList, NvmController, ZonedController};
 use doorbell_wire_nvme::{Cns, Csi, NSID_ALL, bytes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -105,6 +105,12 @@ impl Inner {
         self.identify_cns(Cns::CSI_CONTROLLER, 0, Csi::NVM).await.ok()
     }
 
+    async fn zoned(&self, nsid: u32) -> Result<ZonedPages, NvmeError> {
+        let namespace = self.identify_cns(Cns::CSI_NAMESPACE, nsid, Csi::ZONED).await?;
+        let controller: Box<ZonedController> = self.identify_cns(Cns::CSI_CONTROLLER, 0, Csi::ZONED).await?;
+        Ok(ZonedPages { namespace, append_log2: controller.zasl })
+    }
+
     async fn describe(&self, nsid: u32, limits: Option<&NvmController>) -> Result<Described, NvmeError> {
         let raw: Box<identify::Namespace> = self.identify_cns(Cns::NAMESPACE, nsid, Csi::NVM).await?;
         let (mut uuid, mut csi) = (None, Csi::NVM);
@@ -121,9 +127,10 @@ impl Inner {
                 }
             }
         }
+        let zoned = if csi == Csi::ZONED { Some(self.zoned(nsid).await?) } else { None };
         let facts = self.facts.borrow().clone();
         let facts = facts.ok_or_else(|| NvmeError::unusable(&self.name, "it is not identified"))?;
-        Described::new(raw, &facts.identity, facts.max_bytes, limits, csi, (uuid, nguid, eui64))
+        Described::new(raw, &facts.identity, facts.max_bytes, limits, csi, zoned.as_ref(), (uuid, nguid, eui64))
             .map_err(|why| NvmeError::unusable(&self.name, why))
     }
 }

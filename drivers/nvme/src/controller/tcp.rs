@@ -95,7 +95,7 @@ impl Inner {
         tcp.cntlid.set(cntlid);
         self.admin_goes_live().await;
         tcp.cap.set(Cap::from_bits(self.property(Property::CAP).await?));
-        let cc = Cc::new().with_en(true).with_iosqes(6).with_iocqes(4);
+        let cc = Cc::new().with_en(true).with_css(self.command_sets()).with_iosqes(6).with_iocqes(4);
         self.set_property(Property::CC, cc.into_bits().into()).await?;
         self.wait_ready(true, "becoming ready (CSTS.RDY)").await
     }

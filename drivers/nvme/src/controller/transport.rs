@@ -6,7 +6,7 @@ use super::tcp::Tcp;
 use super::{Env, Inner};
 use crate::error::NvmeError;
 use crate::link::Link;
-use doorbell_wire_nvme::register::{Cap, Cc, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
+use doorbell_wire_nvme::register::{Cap, Cc, CommandSetSelect, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
 
 /// The way to a controller.
 pub(crate) enum Transport {
@@ -66,6 +66,11 @@ impl Inner {
             Transport::Memory(memory) => memory.cap,
             Transport::Tcp(tcp) => tcp.cap.get(),
         }
+    }
+
+    /// All the command sets that it has, for its namespaces of others than the NVM command set.
+    pub(super) fn command_sets(&self) -> CommandSetSelect {
+        if self.cap().css() & 0x40 != 0 { CommandSetSelect::ALL } else { CommandSetSelect::NVM }
     }
 
     /// CSTS; `None` when there is nothing there any more.

@@ -1,5 +1,7 @@
 //! What a namespace says of itself, checked, as a block device's description.
 
+use super::ZonedPages;
+use super::zones::{self, Found};
 use crate::controller::Identity;
 use doorbell_block::{AtomicUnits, DeviceInfo, Limits, Op, OpSet, Preferred, ReadAfterUnmap, WriteCache};
 use doorbell_wire_nvme::identify::{DlFeat, Flbas, Namespace, NsAttr, NsFeat, NvmController};
@@ -66,12 +68,13 @@ pub struct Described {
     /// Can it be used as a block device? Why not, if not.
     pub usable: Result<(), String>,
     pub(super) zeroes_deallocate: bool,
+    pub(super) max_bytes: u32,
     /// All of it.
     pub raw: Box<Namespace>,
 }
 
 /// Blocks of a command at most: the field has 16 bits and is zero-based.
-const BLOCKS_MAX: u32 = 1 << 16;
+pub(super) const BLOCKS_MAX: u32 = 1 << 16;
 
 impl Described {
     pub(crate) fn new(
@@ -80,6 +83,7 @@ impl Described {
         max_bytes: u32,
         limits: Option<&NvmController>,
         csi: Csi,
+        zoned: Option<&ZonedPages>,
         ids: (Option<[u8; 16]>, [u8; 16], [u8; 8]),
     ) -> Result<Described, String> {
         let block = raw.block_len().ok_or_else(|| format!("namespace blocks of 2^{} bytes cannot be used", raw.format().lbads))?;
@@ -93,32 +97,34 @@ impl Described {
             protection: raw.dps & 7,
         };
         let usable = usable(csi, format);
+        let found = zoned.map(|pages| pages.find(&raw, max_bytes, shift)).transpose()?;
         let dlfeat = DlFeat::from_bits(raw.dlfeat);
         let zeroed = dlfeat.read() == 1;
         let info = DeviceInfo {
             blocks: raw.nsze.get(),
             physical_block_bytes: physical(&raw, block),
-            ops: ops(of, format, &raw),
+            ops: zoned_ops(ops(of, format, &raw), found.as_ref()),
             fua: true,
             write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
             read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
             read_after_unmap: if zeroed { ReadAfterUnmap::Zeroes } else { ReadAfterUnmap::Undefined },
-            limits: self::limits(&raw, max_bytes >> shift, limits),
+            limits: self::limits(&raw, max_bytes >> shift, limits, found.as_ref()),
             preferred: preferred(&raw),
             atomic: atomic(&raw, of),
+            zones: found.map(|found| found.zones),
             ..DeviceInfo::plain(shift, raw.nsze.get())
         };
         let (uuid, nguid, eui64) = ids;
         let ids = Ids { uuid: uuid.filter(|id| *id != [0; 16]), nguid, eui64 };
         let zeroes_deallocate = dlfeat.write_zeroes_deallocate() && zeroed;
-        Ok(Described { info, ids, csi, format, shared: raw.nmic & 1 != 0, usable, zeroes_deallocate, raw })
+        Ok(Described { info, ids, csi, format, shared: raw.nmic & 1 != 0, usable, zeroes_deallocate, max_bytes, raw })
     }
 }
 
 fn usable(csi: Csi, format: Format) -> Result<(), String> {
-    if csi != Csi::NVM {
+    if !matches!(csi, Csi::NVM | Csi::ZONED) {
         let name = csi.name().unwrap_or("an unknown command set");
-        return Err(format!("it follows the {name}, which is no plain block device"));
+        return Err(format!("it follows the {name}, which is no block device"));
     }
     match (format.metadata_bytes, format.protection) {
         (0, _) => Ok(()),
@@ -158,7 +164,18 @@ fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
     ops
 }
 
-fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>) -> Limits {
+/// What is written where a zone is written next cannot be compared first; the rest, and what only zones know, can be done.
+fn zoned_ops(ops: OpSet, found: Option<&Found>) -> OpSet {
+    match found {
+        None => ops,
+        Some(found) => {
+            let all = zones::OPS.into_iter().filter(|op| *op != Op::ZoneAppend || found.zones.max_append_blocks > 0);
+            all.fold(ops.without(Op::CompareAndWrite), OpSet::with)
+        }
+    }
+}
+
+fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>, found: Option<&Found>) -> Limits {
     let transfer_blocks = transfer.clamp(1, BLOCKS_MAX);
     // A power of two of memory pages of 4 KiB.
     let wzsl = nvm.map_or(0, |n| n.wzsl);
@@ -174,7 +191,8 @@ fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>) -> Limits
     let one_copy = [u32::from(raw.mssrl.get()), raw.mcl.get(), BLOCKS_MAX].into_iter().filter(|n| *n > 0).min().unwrap_or(1);
     Limits {
         transfer_blocks,
-        boundary_blocks: raw.noiob.get().into(),
+        // That of its zones is one that reads may not cross; the other is for speed.
+        boundary_blocks: found.map(|f| f.boundary).filter(|b| *b > 0).unwrap_or(raw.noiob.get().into()),
         unmap_blocks,
         write_zeroes_blocks,
         copy_blocks: one_copy,

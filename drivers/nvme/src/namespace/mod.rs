@@ -5,12 +5,14 @@
 
 mod describe;
 mod queue;
+mod zones;
 
 pub use describe::{Described, Format, Ids};
+pub(crate) use zones::ZonedPages;
 
 use crate::pair::{Pair, Translate};
 use crate::shared::Shared;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Io, Op, OpenError, Shape, Token};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Io, Op, OpenError, Shape, Token, Zones};
 use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, WriteZeroes};
 use queue::Queue;
 use std::sync::Arc;
@@ -24,6 +26,9 @@ pub(crate) struct Facts {
     zeroes_deallocate: bool,
     /// A read and a write but for their blocks, where nothing but the blocks differs from one to the next.
     plain: Option<[Sqe; 2]>,
+    zones: Option<Zones>,
+    /// Bytes of one command at most.
+    max_bytes: u32,
     gone: AtomicBool,
 }
 
@@ -48,6 +53,8 @@ impl Namespace {
             format: described.format,
             zeroes_deallocate: described.zeroes_deallocate,
             plain: plain(nsid, described.format),
+            zones: described.info.zones,
+            max_bytes: described.max_bytes,
             gone: AtomicBool::new(false),
         };
         Namespace { shared, facts: Arc::new(facts), shape: Shape::new(described.info.clone()), described }
@@ -163,10 +170,19 @@ impl Translate for Facts {
                 protection_read: self.format.copy_checks(),
                 ..Copy::default()
             }),
-            // Flush; whatever has no command of its own was refused by the queue.
-            _ => IoCommand::Flush,
+            // With type 1 the controller makes the tags fit where the data went, and with type 3 it may not (ZNS 1.1, 3.4.1).
+            _ => match zones::command(io, self.protection(io.lba), matches!(self.format.protection, 1 | 2)) {
+                Some(command) => command,
+                // Whatever else has no command of its own was refused by the queue.
+                None => IoCommand::Flush,
+            },
         };
         Some(command.encode().with_nsid(self.nsid))
+    }
+
+    #[inline]
+    fn may_repeat(&self, io: &Io) -> bool {
+        self.zones.is_none() || !zones::moves_pointer(io.op)
     }
 }
 

@@ -3,7 +3,7 @@
 //! What needs more than its own segments (a range list, a copy that lies as the device wants it, the second half of a fused pair) gets it
 //! from the reactor's pool and waits for it in one line, which nothing of this queue overtakes.
 
-use super::Facts;
+use super::{Facts, zones};
 use crate::link::OwnerId;
 use crate::pair::{Finished, Pair, Translate};
 use crate::shared::{Event, Why};
@@ -65,13 +65,19 @@ impl Queue {
         if !status.is_ok() {
             return self.refuse(cx, io, status);
         }
+        if let Some(zones) = &self.facts.zones
+            && let status = zones::check(zones, &io)
+            && !status.is_ok()
+        {
+            return self.refuse(cx, io, status);
+        }
         match io.op {
             op if op.has_range() && io.blocks == 0 => self.refuse(cx, io, Status::Ok),
             Op::Reset => {
                 self.pair.borrow().shared.tell(Event::Reset(Why::Asked));
                 self.refuse(cx, io, Status::Ok);
             }
-            Op::Unmap | Op::Copy => {
+            Op::Unmap | Op::Copy | Op::ZoneReport => {
                 self.wanting.push_back(io);
                 self.provide(cx);
             }
@@ -102,6 +108,7 @@ impl Queue {
             let bytes = match io.op {
                 Op::Unmap => 16,
                 Op::Copy => 32,
+                Op::ZoneReport => zones::report_bytes(io.sg.bytes(), self.facts.max_bytes),
                 _ => io.sg.bytes(),
             };
             let mut list = SgList::default();
@@ -117,6 +124,8 @@ impl Queue {
                 Op::Copy => {
                     list.write_at(0, bytes_of(&copy_range(&io)));
                 }
+                // What the device does not write is nothing of somebody else's.
+                Op::ZoneReport => list.fill(0, bytes, 0),
                 Op::Read => {}
                 _ => list.copy_from(0, &io.sg, 0, bytes),
             }
@@ -195,6 +204,9 @@ impl Queue {
             if io.op == Op::Read && io.status.is_ok() {
                 io.sg.copy_from(0, &list, 0, io.sg.bytes());
             }
+            if let (Op::ZoneReport, true, Some(zones)) = (io.op, io.status.is_ok(), &self.facts.zones) {
+                zones::translate(io, &list, zones, self.shape.blocks());
+            }
         }
     }
 }
@@ -246,7 +258,12 @@ impl BlockQueue for Queue {
                 continue;
             }
             match end {
-                Finished::Done(cqe) => io.status = ended(cqe.status(), io.op),
+                Finished::Done(cqe) => {
+                    io.status = ended(cqe.status(), io.op);
+                    if let (Op::ZoneAppend, true, Some(zones)) = (io.op, io.status.is_ok(), &self.facts.zones) {
+                        zones::appended(&mut io, cqe.result(), zones);
+                    }
+                }
                 Finished::Failed(why) => io.status = why,
                 Finished::Misaligned if self.aside.contains_key(&io.id()) => io.status = Status::Invalid,
                 Finished::Misaligned => {

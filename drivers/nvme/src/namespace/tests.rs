@@ -9,8 +9,16 @@ use std::sync::atomic::AtomicBool;
 #[test]
 fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
     let format = Format { metadata_bytes: 0, extended: false, protection: 0 };
-    let short = Facts { nsid: 7, format, zeroes_deallocate: false, plain: plain(7, format), gone: AtomicBool::new(false) };
-    let long = Facts { nsid: 7, format, zeroes_deallocate: false, plain: None, gone: AtomicBool::new(false) };
+    let short = Facts {
+        nsid: 7,
+        format,
+        zeroes_deallocate: false,
+        zones: None,
+        max_bytes: 4096,
+        plain: plain(7, format),
+        gone: AtomicBool::new(false),
+    };
+    let long = Facts { nsid: 7, format, zeroes_deallocate: false, zones: None, max_bytes: 4096, plain: None, gone: AtomicBool::new(false) };
     assert!(short.plain.is_some());
     let mut cx = Cx::for_test(64, 4096, 4);
     for (op, lba, blocks, flags) in [

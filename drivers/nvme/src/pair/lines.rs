@@ -94,6 +94,12 @@ impl Lines {
         self.owner(flight.owner)?.translate.command(&flight.io)
     }
 
+    /// May it be sent again though it may have been done already?
+    #[cold]
+    pub(super) fn may_repeat(&mut self, flight: &Flight) -> bool {
+        self.owner(flight.owner).is_some_and(|owner| owner.translate.may_repeat(&flight.io))
+    }
+
     pub(super) fn park_first(&mut self, flight: Flight) {
         self.park(flight, VecDeque::push_front);
     }

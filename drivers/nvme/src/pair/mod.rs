@@ -15,7 +15,7 @@ pub(crate) use watch::Overdue;
 use crate::controller::take_place;
 use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw, Stage};
 use crate::shared::{Event, PairId, Shared, State};
-use crate::status::may_repeat;
+use crate::status::{may_repeat, was_refused};
 use doorbell_block::{Abort, Armed, Cx, Io, IoId, OpenError, Source, Status as Ended, Ticks, Token};
 use doorbell_pci::queue::Refusal;
 use doorbell_sys::epoll::{Interest, Mode, Poller};
@@ -32,6 +32,11 @@ use std::sync::atomic::Ordering;
 pub(crate) trait Translate {
     /// The command of `io`; `None` once its namespace is another or none.
     fn command(&self, io: &Io) -> Option<Sqe>;
+
+    /// May `io` be sent again though it may have been done already?
+    fn may_repeat(&self, _io: &Io) -> bool {
+        true
+    }
 }
 
 /// For owners whose flights bring their commands along.
@@ -298,7 +303,8 @@ impl Pair {
             return self.lines.finish(cx, flight, Finished::Done(cqe));
         }
         let asked = self.was_asked(&flight);
-        if asked || status.is_ok() || flight.raw.is_some() || !may_repeat(status) || flight.tries >= self.shared.policy.retries {
+        let finished = asked || status.is_ok() || flight.raw.is_some() || !may_repeat(status);
+        if finished || flight.tries >= self.shared.policy.retries || !(was_refused(status) || self.lines.may_repeat(&flight)) {
             return self.lines.finish(cx, flight, Finished::Done(cqe));
         }
         self.repeat(cx, flight, status);
@@ -429,7 +435,8 @@ impl Pair {
         for mut flight in back.into_iter().rev() {
             flight.tries += 1;
             let asked = !self.asked.is_empty() && self.was_asked(&flight);
-            if asked || flight.raw.is_some() || flight.tries > self.shared.policy.retries.max(1) {
+            let spent = flight.raw.is_some() || flight.tries > self.shared.policy.retries.max(1);
+            if asked || spent || !self.lines.may_repeat(&flight) {
                 self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
             } else {
                 self.lines.park_first(flight);

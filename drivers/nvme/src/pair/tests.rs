@@ -82,6 +82,9 @@ impl Link for FakeLink {
 /// A block of a namespace that has gone.
 const GONE: u64 = 0xdead;
 
+/// A block whose command must not be done twice.
+const ONCE: u64 = 0xacce;
+
 struct Reads(u32);
 
 impl Translate for Reads {
@@ -92,6 +95,10 @@ impl Translate for Reads {
         let mut sqe = IoCommand::Flush.encode().with_nsid(self.0);
         sqe.cdw10 = (io.lba as u32).into();
         Some(sqe)
+    }
+
+    fn may_repeat(&self, io: &Io) -> bool {
+        io.lba != ONCE
     }
 }
 
@@ -247,6 +254,26 @@ fn nothing_comes_back_from_a_link_before_its_device_is_silent() {
     w.desk.borrow_mut().room = 8;
     w.pair.go_live(&mut w.cx);
     assert_eq!(w.given(), [(1, 1), (1, 2), (1, 3)], "in the order in which they came");
+}
+
+#[test]
+fn what_must_not_be_done_twice_is_sent_again_only_where_it_was_refused() {
+    let mut w = World::new(8, 1).live();
+    w.send(0, ONCE);
+    w.answer(0, Status::NAMESPACE_NOT_READY);
+    assert_eq!((w.back(0), w.given()), (vec![], vec![(1, ONCE as u32)]));
+    // Part of it may have been done.
+    w.answer(0, Status::ABORTED_SQ_DELETION);
+    assert_eq!((w.back(0), w.given()), (vec![(ONCE, Ok(Status::ABORTED_SQ_DELETION))], vec![]));
+    w.send(0, 1);
+    w.send(0, ONCE);
+    w.pair.hold_back();
+    w.send(0, ONCE);
+    w.desk.borrow_mut().silent = true;
+    assert!(w.pair.take_back(&mut w.cx));
+    assert_eq!(w.back(0), [(ONCE, Err(Ended::Aborted))], "nobody knows whether the device did it");
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 1), (1, ONCE as u32)], "the last one was never with the device");
 }
 
 #[test]

@@ -246,6 +246,12 @@ impl Target {
                     info.block_size()
                 )));
             }
+            if info.zones.is_some() {
+                return Err(TargetError::Invalid(format!(
+                    "{} is a zoned device, which a namespace cannot be yet: the target does not speak the Zoned Namespace Command Set",
+                    new.name
+                )));
+            }
             let (device, name, uuid) = (new.device, new.name, new.uuid);
             let (nguid, eui64, read_only) = (new.nguid, new.eui64, new.read_only);
             s.namespaces.insert(nsid, Arc::new(Namespace { id, nsid, device, info, name, uuid, nguid, eui64, read_only }));

@@ -49,6 +49,32 @@ fn namespace_ids() {
     assert!(matches!(t.remove_namespace(NQN, 1), Err(TargetError::NoNamespace(1))));
 }
 
+struct Zoned;
+
+impl doorbell_block::BlockDevice for Zoned {
+    fn info(&self) -> Arc<doorbell_block::DeviceInfo> {
+        let zones = doorbell_block::Zones { blocks: 64, max_open: 0, max_active: 0, max_append_blocks: 8 };
+        Arc::new(doorbell_block::DeviceInfo { zones: Some(zones), ..doorbell_block::DeviceInfo::plain(9, 128) })
+    }
+
+    fn open(
+        &self,
+        _: &mut doorbell_block::Cx,
+        _: doorbell_block::Token,
+        _: u32,
+    ) -> Result<Box<dyn doorbell_block::BlockQueue>, doorbell_block::OpenError> {
+        Err(doorbell_block::OpenError::Gone)
+    }
+}
+
+#[test]
+fn a_zoned_device_is_refused_in_words() {
+    let t = target();
+    let new = crate::NewNamespace { device: Arc::new(Zoned), ..crate::fuzzing::namespace(MemoryDevice::new(9, 8), "zones0") };
+    let error = t.add_namespace(NQN, new).unwrap_err().to_string();
+    assert!(error.contains("zones0 is a zoned device"), "{error}");
+}
+
 #[test]
 fn subsystems_share_a_socket_and_the_last_closes_it() {
     let config = Config { reactors: 2, ..Config::default() };

@@ -108,7 +108,7 @@ impl RateLimits {
     pub(crate) fn admit(&self, io: &Io, bytes: u64, now: u64) -> Result<(), u64> {
         let direction = match io.op {
             Op::Read | Op::Compare => &self.read_bytes,
-            Op::Write | Op::CompareAndWrite | Op::WriteZeroes | Op::Copy => &self.write_bytes,
+            Op::Write | Op::CompareAndWrite | Op::WriteZeroes | Op::Copy | Op::ZoneAppend => &self.write_bytes,
             _ => return Ok(()),
         };
         let wait = [&self.ios, &self.bytes, direction].iter().filter_map(|b| b.wait(now)).max();

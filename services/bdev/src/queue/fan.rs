@@ -187,7 +187,9 @@ impl ServiceQueue {
     fn advance(&mut self, cx: &mut Cx, slot: u16) {
         loop {
             let Some(Some(p)) = self.fan.parents.get_mut(slot as usize) else { return };
-            let at_once = if matches!(p.plan, Plan::Parts | Plan::Zeroes) { KIDS } else { 1 };
+            // Side by side, parts of a write would not begin where their zone is written next.
+            let ordered = self.geometry.moves_pointer(p.io.op);
+            let at_once = if matches!(p.plan, Plan::Parts | Plan::Zeroes) && !ordered { KIDS } else { 1 };
             let more = p.status.is_ok() && p.issued < p.io.blocks;
             if !more {
                 if p.left > 0 {
@@ -242,7 +244,13 @@ impl ServiceQueue {
                 if p.io.sg.is_empty() {
                     return Part { offset: p.issued, blocks: rest.min(limit), bounce: false };
                 }
-                let unit = if p.io.op == Op::Write { g.write_unit } else { 1 };
+                let unit = match p.io.op {
+                    Op::Write => g.write_unit,
+                    // Never split.
+                    Op::ZoneAppend => rest,
+                    _ => 1,
+                };
+                let to_boundary = if p.io.op == Op::ZoneAppend { rest } else { to_boundary };
                 let want = whole_units(to_boundary.min(limit), unit);
                 match g.direct_bytes(&p.io, p.issued << g.shift, want << g.shift) {
                     Some(bytes) if bytes >> g.shift >= unit => {
@@ -290,7 +298,7 @@ impl ServiceQueue {
 
     fn must_be_whole(&self, slot: u16) -> bool {
         let unit = self.geometry.write_unit > 1;
-        matches!(self.fan.parents.get(slot as usize), Some(Some(_)) if unit)
+        matches!(self.fan.parents.get(slot as usize), Some(Some(p)) if unit || p.io.op == Op::ZoneAppend)
     }
 
     /// A child is back.
@@ -462,6 +470,10 @@ fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, shift: u8) -> 
             None => Ok(Next::Done),
         },
         (Plan::Copy { .. }, Op::Read) => Ok(Next::Write),
+        (_, Op::ZoneAppend) => {
+            p.io.result = child.result;
+            Ok(Next::Done)
+        }
         _ => Ok(Next::Done),
     }
 }

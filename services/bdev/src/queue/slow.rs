@@ -3,7 +3,7 @@
 use super::{CHILD, ServiceQueue, count};
 use crate::shared::bits;
 use crate::stats::OpStat;
-use doorbell_block::{Abort, Cx, Done, Flags, Io, Op, Status, WriteCache};
+use doorbell_block::{Abort, Cx, Done, Flags, Io, Op, Status, WriteCache, Zone};
 
 impl ServiceQueue {
     /// Is anything going on that the fast poll does not see to?
@@ -47,14 +47,19 @@ impl ServiceQueue {
         if !Op::COMMON.contains(&io.op) && !g.ops.has(io.op) {
             return Err(Status::Unsupported);
         }
-        if u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) || !io.meta.is_empty() {
+        let room = io.op == Op::ZoneReport && io.sg.bytes() as usize >= Zone::BYTES;
+        if (u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) && !room) || !io.meta.is_empty() {
             return Err(Status::Invalid);
         }
         match io.op {
             // A flush that nobody beneath does would promise what nobody keeps.
             Op::Flush if !g.ops.has(Op::Flush) && g.write_cache == WriteCache::Volatile => return Err(Status::Unsupported),
             Op::Flush | Op::Reset => return Ok(()),
-            Op::SeekData | Op::SeekHole => return if io.lba < g.blocks { Ok(()) } else { Err(Status::OutOfRange) },
+            Op::ZoneReport if !room => return Err(Status::Invalid),
+            op if op.manages_zones() && io.flags.has(Flags::ALL_ZONES) => return Ok(()),
+            op if op.manages_zones() && g.zone != 0 && !io.lba.is_multiple_of(g.zone) => return Err(Status::Invalid),
+            op if op.manages_zones() => return if io.lba < g.blocks { Ok(()) } else { Err(Status::OutOfRange) },
+            Op::SeekData | Op::SeekHole | Op::ZoneReport => return if io.lba < g.blocks { Ok(()) } else { Err(Status::OutOfRange) },
             _ => {}
         }
         if io.blocks == 0 {
@@ -67,6 +72,7 @@ impl ServiceQueue {
         if io.op == Op::Unmap && !g.ops.has(Op::Unmap) {
             return Err(Status::Unsupported);
         }
+        self.check_zone(io)?;
         if io.op == Op::CompareAndWrite && io.blocks > g.compare_and_write_blocks() {
             return Err(Status::Invalid);
         }
@@ -78,6 +84,20 @@ impl ServiceQueue {
         let read = matches!(io.op, Op::Read | Op::Compare | Op::CompareAndWrite | Op::Copy);
         let lacks = (read && !g.ops.has(Op::Read)) || (io.op.writes() && io.op != Op::Unmap && !g.ops.has(Op::Write));
         if lacks { Err(Status::Unsupported) } else { Ok(()) }
+    }
+
+    /// Where there are zones: is it written where it could be, by the device itself, and before anything of it is written?
+    fn check_zone(&self, io: &Io) -> Result<(), Status> {
+        let g = &self.geometry;
+        if g.zone == 0 {
+            return Ok(());
+        }
+        match io.op {
+            Op::WriteZeroes | Op::Copy | Op::CompareAndWrite if !g.ops.has(io.op) => Err(Status::Unsupported),
+            Op::ZoneAppend if io.blocks > g.append_blocks || !io.lba.is_multiple_of(g.zone) => Err(Status::Invalid),
+            _ if g.leaves_zone(io) => Err(Status::ZoneInvalidWrite),
+            _ => Ok(()),
+        }
     }
 
     /// Must it wait for a hold to end or a limit to allow it? Wakes this queue when a limit will.
@@ -134,7 +154,9 @@ impl ServiceQueue {
         match io.op {
             Op::Flush if !native => Whole::Done, // nothing is cached: `check` lets no other device come here
             Op::SeekData | Op::SeekHole if !native => Whole::Done,
-            Op::Flush | Op::SeekData | Op::SeekHole | Op::Reset => Whole::Yes,
+            Op::Flush | Op::SeekData | Op::SeekHole | Op::Reset | Op::ZoneReport => Whole::Yes,
+            op if op.manages_zones() => Whole::Yes,
+            Op::ZoneAppend if fua_ok && g.direct_bytes(io, 0, io.sg.bytes()) == Some(io.sg.bytes()) => Whole::Yes,
             Op::Read | Op::Write if g.is_plain(io) => Whole::Yes,
             Op::Unmap | Op::WriteZeroes | Op::Copy if native && fua_ok && io.blocks <= g.limit(io.op) && self.within_boundary(io) => {
                 Whole::Yes

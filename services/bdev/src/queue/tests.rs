@@ -3,9 +3,12 @@ use doorbell_block::*;
 use doorbell_control::Uuid;
 use doorbell_mem::Seg;
 use doorbell_reactor::{AsyncQueue, Closed, Config, Local, run};
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
+
+mod zones;
 
 const BLOCKS: u64 = 256;
 
@@ -22,6 +25,10 @@ struct State {
     /// Keeps reads until they are aborted.
     hang: AtomicU32,
     resets: AtomicU32,
+    /// Where each zone is written next, by its number.
+    pointers: Mutex<BTreeMap<u64, u64>>,
+    /// Most requests that were there at one time.
+    at_once: AtomicU32,
 }
 
 struct RamQueue {
@@ -52,15 +59,35 @@ impl RamQueue {
         assert!(!crosses(l.boundary_blocks.into()), "crosses a boundary");
         let aligned = |s: &Seg| l.align_bytes == 0 || (s.address().addr() as u32 | s.len()).is_multiple_of(l.align_bytes);
         assert!(io.sg.segs().iter().all(aligned), "misaligned");
+        if let Some(zones) = self.info.zones {
+            self.keep_zones(&zones, io);
+        }
+        let first = if io.op == Op::ZoneAppend { io.result } else { io.lba };
         let mut data = self.state.data.lock().unwrap();
-        let range = io.lba as usize * 512..(io.lba as usize + io.blocks as usize) * 512;
+        let range = first as usize * 512..(first as usize + io.blocks as usize) * 512;
         match io.op {
             Op::Read => io.sg.write_at(0, &data[range]),
-            Op::Write => io.sg.read_at(0, &mut data[range]),
+            Op::Write | Op::ZoneAppend => io.sg.read_at(0, &mut data[range]),
             Op::Reset => drop(self.state.resets.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }
         io.status = Status::Ok;
+    }
+
+    /// Moves write pointers, and sees that nothing is written elsewhere.
+    fn keep_zones(&self, zones: &Zones, io: &mut Io) {
+        if !matches!(io.op, Op::Write | Op::ZoneAppend) {
+            return;
+        }
+        let start = io.lba - io.lba % zones.blocks;
+        let mut pointers = self.state.pointers.lock().unwrap();
+        let pointer = pointers.entry(start).or_insert(start);
+        match io.op {
+            Op::ZoneAppend => io.result = *pointer,
+            _ => assert_eq!(io.lba, *pointer, "a write that is not where its zone is written next"),
+        }
+        *pointer += u64::from(io.blocks);
+        assert!(*pointer <= start + zones.blocks, "a write beyond the end of its zone");
     }
 }
 
@@ -72,6 +99,7 @@ impl BlockQueue for RamQueue {
         cx.wake(self.who);
     }
     fn poll(&mut self, _cx: &mut Cx, done: &mut Done) {
+        self.state.at_once.fetch_max(self.taken.len() as u32, Ordering::SeqCst);
         for mut io in std::mem::take(&mut self.taken) {
             if io.op == Op::Read && self.state.hang.load(Ordering::SeqCst) > 0 {
                 self.hung.push(io);

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 const MIB: u64 = 1 << 20;
 
-pub(super) fn bdev(b: &Bdev) -> Value {
+pub(crate) fn bdev(b: &Bdev) -> Value {
     let info = b.info();
     let p = info.preferred;
     let uuid = b.uuid();
@@ -51,7 +51,12 @@ pub(super) fn bdev(b: &Bdev) -> Value {
         };
         put("claim_type", name.into());
     }
-    put("zoned", false.into());
+    put("zoned", info.zones.is_some().into());
+    if let Some(zones) = info.zones {
+        put("zone_size", zones.blocks.into());
+        put("max_open_zones", zones.max_open.into());
+        put("optimal_open_zones", zones.max_open.into());
+    }
     let has = |op| info.ops.has(op);
     let writes = !info.read_only;
     put(
@@ -59,7 +64,9 @@ pub(super) fn bdev(b: &Bdev) -> Value {
         json!({
             "read": has(Op::Read), "write": has(Op::Write) && writes, "unmap": has(Op::Unmap) && writes, "flush": has(Op::Flush),
             "reset": has(Op::Reset), "nvme_admin": false, "nvme_io": false, "nvme_io_md": false, "write_zeroes": has(Op::WriteZeroes),
-            "zcopy": false, "get_zone_info": false, "zone_management": false, "zone_append": false, "compare": has(Op::Compare),
+            "zcopy": false, "get_zone_info": has(Op::ZoneReport),
+            "zone_management": has(Op::ZoneReset) && writes, "zone_append": has(Op::ZoneAppend) && writes,
+            "compare": has(Op::Compare),
             "compare_and_write": has(Op::CompareAndWrite), "abort": true, "seek_hole": has(Op::SeekHole), "seek_data": has(Op::SeekData),
             "copy": has(Op::Copy), "nvme_iov_md": false, "nvme_nssr": false, "write_uncorrectable": false,
         }),

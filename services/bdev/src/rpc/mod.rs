@@ -2,7 +2,7 @@
 //!
 //! Shapes, units and texts are those of SPDK's interface. Latencies are told in ticks, and a tick here is a nanosecond.
 
-mod describe;
+pub(crate) mod describe;
 mod stat;
 
 use crate::{Bdev, Change, Examiner, Limit, LimitKind, Registry, ResetMode};

@@ -24,7 +24,7 @@ fn counters(s: &IoStat) -> Map<String, Value> {
     // SPDK's four kinds: what writes counts as a write, and a compare reads.
     let kinds: [(&str, &str, &[Op]); 4] = [
         ("read", "bytes_read", &[Op::Read, Op::Compare]),
-        ("write", "bytes_written", &[Op::Write, Op::WriteZeroes, Op::CompareAndWrite]),
+        ("write", "bytes_written", &[Op::Write, Op::WriteZeroes, Op::CompareAndWrite, Op::ZoneAppend]),
         ("unmap", "bytes_unmapped", &[Op::Unmap]),
         ("copy", "bytes_copied", &[Op::Copy]),
     ];

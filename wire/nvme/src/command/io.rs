@@ -1,5 +1,6 @@
-//! I/O commands of the NVM command set (NVM 1.1, 3.3).
+//! Commands of I/O queues, and those of the NVM command set among them (NVM 1.1, 3.3).
 
+use super::zone::{ZoneAppend, ZoneReceive, ZoneSend};
 use super::{bit, bits, byte, high, join, low, split};
 use crate::{FabricsCommand, IoOpcode, Sqe, U32};
 
@@ -24,6 +25,12 @@ pub enum IoCommand {
     DatasetManagement(DatasetManagement),
     /// Copy (NVM 1.1, 3.3.2).
     Copy(Copy),
+    /// Zone Management Send (ZNS 1.1, 3.4.3).
+    ZoneSend(ZoneSend),
+    /// Zone Management Receive (ZNS 1.1, 3.4.2).
+    ZoneReceive(ZoneReceive),
+    /// Zone Append (ZNS 1.1, 3.4.1).
+    ZoneAppend(ZoneAppend),
     /// A fabrics command.
     Fabrics(FabricsCommand),
     /// Any other.
@@ -190,6 +197,9 @@ impl IoCommand {
             IoOpcode::WRITE_UNCORRECTABLE => Self::WriteUncorrectable(WriteUncorrectable::parse(sqe)),
             IoOpcode::DATASET_MANAGEMENT => Self::DatasetManagement(DatasetManagement::parse(sqe)),
             IoOpcode::COPY => Self::Copy(Copy::parse(sqe)),
+            IoOpcode::ZONE_SEND => Self::ZoneSend(ZoneSend::parse(sqe)),
+            IoOpcode::ZONE_RECEIVE => Self::ZoneReceive(ZoneReceive::parse(sqe)),
+            IoOpcode::ZONE_APPEND => Self::ZoneAppend(ZoneAppend::parse(sqe)),
             IoOpcode::FABRICS => Self::Fabrics(FabricsCommand::parse(sqe)),
             other => Self::Other(other),
         }
@@ -207,6 +217,9 @@ impl IoCommand {
             Self::WriteUncorrectable(c) => c.encode(),
             Self::DatasetManagement(c) => c.encode(),
             Self::Copy(c) => c.encode(),
+            Self::ZoneSend(c) => c.encode(),
+            Self::ZoneReceive(c) => c.encode(),
+            Self::ZoneAppend(c) => c.encode(),
             Self::Fabrics(c) => c.encode(),
             Self::Other(opcode) => Sqe::new(opcode.0),
         }
@@ -214,7 +227,7 @@ impl IoCommand {
 }
 
 impl Protection {
-    fn parse(sqe: &Sqe) -> Self {
+    pub(super) fn parse(sqe: &Sqe) -> Self {
         let (d12, d15) = (sqe.cdw12.get(), sqe.cdw15.get());
         Self {
             act: bit(d12, 29),
@@ -229,7 +242,7 @@ impl Protection {
         }
     }
 
-    fn d12(self) -> u32 {
+    pub(super) fn d12(self) -> u32 {
         (u32::from(self.act) << 29)
             | (u32::from(self.check_guard) << 28)
             | (u32::from(self.check_application) << 27)
@@ -238,7 +251,7 @@ impl Protection {
     }
 
     /// Sets all but the bits in dword 12.
-    fn put(self, sqe: &mut Sqe) {
+    pub(super) fn put(self, sqe: &mut Sqe) {
         let (lo, hi) = split(self.tag_upper);
         sqe.cdw2 = U32::new(lo);
         sqe.cdw3 = U32::new(hi);
@@ -252,14 +265,14 @@ impl Protection {
     }
 }
 
-fn put_lba(sqe: &mut Sqe, lba: u64) {
+pub(super) fn put_lba(sqe: &mut Sqe, lba: u64) {
     let (lo, hi) = split(lba);
     sqe.cdw10 = U32::new(lo);
     sqe.cdw11 = U32::new(hi);
 }
 
 /// NLB: zero-based, within its 16 bits.
-fn nlb(blocks: u32) -> u32 {
+pub(super) fn nlb(blocks: u32) -> u32 {
     blocks.clamp(1, 1 << 16) - 1
 }
 

@@ -35,6 +35,19 @@ fn a_write_as_linux_sends_it() {
 }
 
 #[test]
+fn zone_commands_lie_where_the_specification_says() {
+    let words = |sqe: Sqe| [sqe.cdw10.get(), sqe.cdw11.get(), sqe.cdw12.get(), sqe.cdw13.get()];
+    let send = ZoneSend { slba: 0x1_0000_0080, action: ZoneSendAction::RESET, all: true, option: false };
+    let send = IoCommand::ZoneSend(send).encode();
+    assert_eq!((send.opcode, words(send)), (0x79, [0x80, 1, 0, 0x104]));
+    let (action, filter) = (ZoneReceiveAction::REPORT, ZoneFilter::FULL);
+    let receive = IoCommand::ZoneReceive(ZoneReceive { slba: 5, len: 4096, action, filter, partial: true }).encode();
+    assert_eq!((receive.opcode, words(receive)), (0x7a, [5, 0, 1023, 0x1_0500]));
+    let append = IoCommand::ZoneAppend(ZoneAppend { zslba: 0x80, blocks: 8, fua: true, remap: true, ..ZoneAppend::default() }).encode();
+    assert_eq!((append.opcode, words(append)), (0x7d, [0x80, 0, 0x4200_0007, 0]));
+}
+
+#[test]
 fn a_connect_as_linux_sends_it() {
     let connect = Connect { qid: 2, sqsize: 127, kato_ms: 5000, ..Connect::default() };
     let sqe = FabricsCommand::Connect(connect).encode();
@@ -148,12 +161,39 @@ fn fabrics() -> impl Strategy<Value = FabricsCommand> {
     ]
 }
 
+fn zone_append() -> impl Strategy<Value = ZoneAppend> {
+    (any::<u64>(), 1..=65536u32, any::<[bool; 3]>(), 0..16u8, any::<u16>(), protection()).prop_map(
+        |(zslba, blocks, flags, directive_type, directive, protection)| ZoneAppend {
+            zslba,
+            blocks,
+            fua: flags[0],
+            limited_retry: flags[1],
+            remap: flags[2],
+            directive_type,
+            directive,
+            protection,
+        },
+    )
+}
+
+fn zones() -> impl Strategy<Value = IoCommand> {
+    prop_oneof![
+        (any::<u64>(), any::<u8>(), any::<bool>(), any::<bool>()).prop_map(|(slba, action, all, option)| {
+            IoCommand::ZoneSend(ZoneSend { slba, action: ZoneSendAction(action), all, option })
+        }),
+        (any::<u64>(), 1..=1u64 << 32, any::<u8>(), any::<u8>(), any::<bool>()).prop_map(|(slba, dwords, action, filter, partial)| {
+            let (action, filter) = (ZoneReceiveAction(action), ZoneFilter(filter));
+            IoCommand::ZoneReceive(ZoneReceive { slba, len: dwords * 4, action, filter, partial })
+        }),
+        zone_append().prop_map(IoCommand::ZoneAppend),
+    ]
+}
+
 fn io() -> impl Strategy<Value = IoCommand> {
     prop_oneof![
         read_write().prop_map(IoCommand::Read),
         read_write().prop_map(IoCommand::Write),
-        read_write().prop_map(IoCommand::Compare),
-        read_write().prop_map(IoCommand::Verify),
+        (read_write(), any::<bool>()).prop_map(|(rw, compare)| if compare { IoCommand::Compare(rw) } else { IoCommand::Verify(rw) }),
         Just(IoCommand::Flush),
         write_zeroes().prop_map(IoCommand::WriteZeroes),
         (any::<u64>(), 1u32..=0x1_0000).prop_map(|(slba, blocks)| IoCommand::WriteUncorrectable(WriteUncorrectable { slba, blocks })),
@@ -161,6 +201,7 @@ fn io() -> impl Strategy<Value = IoCommand> {
             IoCommand::DatasetManagement(DatasetManagement { ranges, deallocate, integral_write, integral_read })
         }),
         copy().prop_map(IoCommand::Copy),
+        zones(),
         fabrics().prop_map(IoCommand::Fabrics),
         (0x80..=0xffu8).prop_map(|op| IoCommand::Other(IoOpcode(op))),
     ]
@@ -220,7 +261,7 @@ proptest! {
     fn any_entry_parses_to_a_fixed_point(raw in any::<[[u8; 32]; 2]>(), opcode in prop_oneof![Just(None), any::<u8>().prop_map(Some)]) {
         let mut raw = raw.concat();
         if let Some(opcode) = opcode {
-            raw[0] = opcode & 0x1f;
+            raw[0] = if opcode < 0xc0 { opcode & 0x1f } else { 0x78 | opcode & 7 };
         }
         let sqe: &Sqe = view(&raw).unwrap();
         let io = IoCommand::parse(sqe);

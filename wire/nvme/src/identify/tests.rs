@@ -41,6 +41,8 @@ fn namespace_offsets() {
         lbapss 288, tlbaag 292);
     offsets!(NvmController: vsl 0, wzsl 1, wusl 2, dmrl 3, dmrsl 4, dmsl 8, kpiocap 16, wzdsl 17, aocs 18, ver 20,
         lbamqf 24);
+    offsets!(ZonedNamespace: zoc 0, ozcs 2, mar 4, mor 8, rrl_s 12, frl_s 16, rrl_more_s 20, frl_more_s 32, numzrwa 44, zrwafg 48,
+        zrwasz 50, zrwacap 52, lbafe 2816, vs 3840);
 }
 
 #[test]
@@ -53,6 +55,7 @@ fn bits_of_the_controller() {
     assert_eq!(SglSupport::new().with_transport(true).into_bits(), 1 << 21);
     assert_eq!(Lpa::new().with_extended_data(true).with_command_effects(true).into_bits(), 6);
     assert_eq!(Oaes::new().with_namespace(true).into_bits(), 0x100);
+    assert_eq!(Oaes::new().with_zones(true).into_bits(), 1 << 27);
     assert_eq!(entry_sizes(6, 6), 0x66);
     assert_eq!(DlFeat::new().with_read(1).with_write_zeroes_deallocate(true).into_bits(), 9);
 }

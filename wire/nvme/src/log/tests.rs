@@ -1,7 +1,7 @@
 //! Offsets against the specification, lists.
 
 use super::*;
-use crate::{Ascii, LogId, SecureType, TransportType, bytes};
+use crate::{Ascii, LogId, SecureType, TransportType, U16, U64, bytes};
 use core::mem::offset_of;
 use std::vec::Vec;
 
@@ -43,6 +43,18 @@ fn too_many_changes_become_one() {
     log.fill(1..=1025);
     assert!(log.iter().is_none());
     assert_eq!(&bytes(&log)[..8], [0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+}
+
+#[test]
+fn a_list_of_zones_is_believed_as_far_as_it_can_be() {
+    let mut log = ChangedZones::default();
+    (log.count, log.zones[0], log.zones[1]) = (U16::new(2), U64::new(128), U64::new(512));
+    assert_eq!(log.iter().unwrap().collect::<Vec<_>>(), [128, 512]);
+    assert_eq!(&bytes(&log)[..10], [2, 0, 0, 0, 0, 0, 0, 0, 128, 0]);
+    log.count = U16::new(512);
+    assert!(log.iter().is_none());
+    log.count = U16::new(0xffff);
+    assert!(log.iter().is_none());
 }
 
 #[test]
