@@ -133,6 +133,7 @@ impl Pump {
                 }
                 Finished::Misaligned => Err(CommandError::NotDone(Ended::Invalid)),
                 Finished::Failed(why) => Err(CommandError::NotDone(why)),
+                Finished::Reset => Err(CommandError::NotDone(Ended::Internal)),
             };
             let mut inner = self.inner.borrow_mut();
             inner.outstanding -= 1;

@@ -28,8 +28,8 @@ pub(crate) enum Event {
     Lost(u64, String),
     /// A command of a pair is to be aborted.
     Abort(PairId, Cid),
-    /// Somebody asks for a reset.
-    Reset(Why),
+    /// Somebody asks for a reset, after this bring-up.
+    Reset(Why, u64),
     /// The namespaces have changed.
     Rescan,
     /// Its owner lets the controller go.
@@ -155,6 +155,13 @@ impl Shared {
         if let Some(waker) = waker {
             waker.wake();
         }
+    }
+
+    /// Asks for a reset, unless one begins before this is heard. Gives the bring-up that it comes after.
+    pub(crate) fn ask_for_reset(&self, why: Why) -> u64 {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        self.tell(Event::Reset(why, epoch));
+        epoch
     }
 
     /// The next event, if there is one.

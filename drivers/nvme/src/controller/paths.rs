@@ -10,7 +10,7 @@ use super::transport::Transport;
 use super::{Controller, Inner};
 use crate::address::TcpAddress;
 use crate::error::NvmeError;
-use crate::shared::{Event, State, Why};
+use crate::shared::{State, Why};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -148,7 +148,7 @@ impl Controller {
             (true, State::Live) => Ok(self.reset_for(Why::PathRemoved).await?),
             // It is being sought just now, which may take long: should it be found this way, it is reset once more.
             (true, _) => {
-                self.0.shared.tell(Event::Reset(Why::PathRemoved));
+                self.0.shared.ask_for_reset(Why::PathRemoved);
                 Ok(())
             }
             (false, _) => Ok(()),
@@ -160,7 +160,7 @@ impl Controller {
             return Err(NvmeError::unusable(&self.0.name, "it has gone"));
         }
         let done = self.0.waiting.borrow_mut().reset();
-        self.0.shared.tell(Event::Reset(why));
+        self.0.shared.ask_for_reset(why);
         match done.await {
             Ok(true) => Ok(()),
             _ => Err(NvmeError::unusable(&self.0.name, "the reset failed; the log says why")),

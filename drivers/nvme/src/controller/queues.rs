@@ -7,11 +7,12 @@ use super::transport::Transport;
 use crate::error::NvmeError;
 use crate::link::Place;
 use crate::pair::Pair;
-use crate::shared::{PairId, Shared};
+use crate::shared::{Event, PairId, Shared};
 use doorbell_block::Cx;
 use doorbell_pci::queue::Pages;
 use doorbell_reactor::Gone;
 use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -27,6 +28,8 @@ pub(crate) struct Queues {
 struct Entry {
     id: PairId,
     qid: Option<u16>,
+    /// How often it could not be made in a row.
+    failures: u8,
 }
 
 impl Queues {
@@ -41,7 +44,15 @@ impl Queues {
     }
 
     fn set(&mut self, id: PairId, qid: Option<u16>) {
-        self.pairs.insert(id.number, Entry { id, qid });
+        let entry = self.pairs.entry(id.number).or_insert(Entry { id, qid, failures: 0 });
+        entry.qid = qid;
+    }
+
+    /// Counts a failure to make it, or that it was made. How many there were in a row.
+    fn count(&mut self, id: PairId, failed: bool) -> u8 {
+        let Some(entry) = self.pairs.get_mut(&id.number) else { return 0 };
+        entry.failures = if failed { entry.failures.saturating_add(1) } else { 0 };
+        entry.failures
     }
 
     /// The number under which the controller knows a pair.
@@ -54,6 +65,14 @@ impl Queues {
         self.pairs.values_mut().for_each(|e| e.qid = None);
         self.spoilt.clear();
     }
+}
+
+/// What came of making a queue.
+enum Made {
+    /// It is there.
+    Yes,
+    /// The pair has gone, and the controller knows no queue of it.
+    Unknown,
 }
 
 /// Does something with a pair on its reactor; `None` when it has gone.
@@ -88,37 +107,54 @@ impl Inner {
             return Ok(());
         };
         let made = self.make_queue(id, qid).await;
-        if made.is_err() {
-            let mut queues = self.queues.borrow_mut();
-            queues.set(id, None);
-            queues.spoilt.insert(qid);
+        let mut queues = self.queues.borrow_mut();
+        match &made {
+            Ok(Made::Yes) => {}
+            Ok(Made::Unknown) => queues.set(id, None),
+            Err(_) => {
+                queues.set(id, None);
+                queues.spoilt.insert(qid);
+            }
         }
-        made
+        queues.count(id, made.is_err());
+        made.map(drop)
     }
 
-    /// As `serve`, for a pair that nobody waits for to come back: without a queue it ends.
-    pub(super) async fn serve_or_end(&self, id: PairId) {
-        if let Err(error) = self.serve(id).await {
+    /// As `serve`, for a pair that was opened while the controller is in use. A target that restarts just now makes no queue, and is back in a
+    /// moment: so it is tried a few times, during which its commands wait, before it ends.
+    pub(super) async fn serve_or_end(self: &Rc<Self>, id: PairId) {
+        const TRIES: u8 = 5;
+        const PAUSE_NS: u64 = 500_000_000;
+        let Err(error) = self.serve(id).await else { return };
+        let failures = self.queues.borrow().pairs.get(&id.number).map_or(TRIES, |entry| entry.failures);
+        if failures >= TRIES {
             tracing::error!(controller = %self.name, reactor = id.reactor.0, %error, "a queue pair could not be made");
             self.visit(id, |cx, pair| pair.end(cx)).await;
+            return;
         }
+        tracing::warn!(controller = %self.name, reactor = id.reactor.0, %error, "a queue pair could not be made; trying again");
+        let (local, shared) = (self.env.local.clone(), self.shared.clone());
+        self.env.local.spawn(async move {
+            local.sleep_ns(PAUSE_NS).await;
+            shared.tell(Event::Opened(id));
+        });
     }
 
-    async fn make_queue(&self, id: PairId, qid: u16) -> Result<(), NvmeError> {
+    async fn make_queue(&self, id: PairId, qid: u16) -> Result<Made, NvmeError> {
         match &self.transport {
             Transport::Memory(memory) => self.make_rings(memory, id, qid).await,
-            Transport::Tcp(tcp) => self.connect_queue(tcp, id, qid).await.map(drop),
+            Transport::Tcp(tcp) => self.connect_queue(tcp, id, qid).await.map(|_| Made::Yes),
         }
     }
 
-    async fn make_rings(&self, memory: &Memory, id: PairId, qid: u16) -> Result<(), NvmeError> {
+    async fn make_rings(&self, memory: &Memory, id: PairId, qid: u16) -> Result<Made, NvmeError> {
         let max_bytes = self.facts.borrow().as_ref().map_or(4096, |facts| facts.max_bytes);
         let vector = (u32::from(qid) < memory.vectors).then_some(u32::from(qid));
         let parts = QueueParts { vector, ..self.parts(memory, max_bytes) };
         let entries = parts.entries;
         let made = self.visit(id, move |_, pair| make_rings(pair, &parts)).await;
         // None: the pair has gone meanwhile, and with it who waited.
-        let Some(made) = made else { return Ok(()) };
+        let Some(made) = made else { return Ok(Made::Unknown) };
         let (sq, cq) = made?;
         // Before the device looks at them.
         let shadows = self.shadows(qid);
@@ -130,11 +166,9 @@ impl Inner {
         let place = Place { qid, dstrd: memory.cap.dstrd(), shadows };
         let connected = self.visit(id, move |cx, pair| connect(cx, pair, place)).await;
         match connected {
-            Some(connected) => connected,
-            None => {
-                self.delete_queue(qid).await;
-                Ok(())
-            }
+            Some(connected) => connected.map(|()| Made::Yes),
+            None if self.delete_queue(qid).await => Ok(Made::Unknown),
+            None => Err(NvmeError::unusable(&self.name, "a queue that nobody wants any more could not be deleted")),
         }
     }
 

@@ -82,11 +82,15 @@ impl Inner {
 
     async fn handle(self: &Rc<Self>, event: Event) -> Then {
         match event {
+            // A bring-up may have served it since.
+            Event::Opened(id) if self.queues.borrow().qid(id).is_some() => {}
             Event::Opened(id) => self.serve_or_end(id).await,
             Event::Closed(id) => self.retire(id, true).await,
             Event::Lost(epoch, _) if epoch < self.shared.epoch.load(Ordering::Acquire) => {}
             Event::Lost(_, why) => return self.reset(&Why::Lost(why)).await,
-            Event::Reset(why) => return self.reset(&why).await,
+            // One has been done since.
+            Event::Reset(_, epoch) if epoch < self.shared.epoch.load(Ordering::Acquire) => {}
+            Event::Reset(why, _) => return self.reset(&why).await,
             Event::Abort(id, cid) => {
                 if !self.abort(id, cid).await {
                     return self.reset(&Why::TimedOut).await;

@@ -6,7 +6,6 @@
 use super::{Facts, zones};
 use crate::link::OwnerId;
 use crate::pair::{Finished, Pair, Translate};
-use crate::shared::{Event, Why};
 use crate::status::ended;
 use doorbell_block::{Abort, BlockQueue, Cx, Done, Io, IoId, Op, Shape, Status, Token};
 use doorbell_mem::SgList;
@@ -73,10 +72,7 @@ impl Queue {
         }
         match io.op {
             op if op.has_range() && io.blocks == 0 => self.refuse(cx, io, Status::Ok),
-            Op::Reset => {
-                self.pair.borrow().shared.tell(Event::Reset(Why::Asked));
-                self.refuse(cx, io, Status::Ok);
-            }
+            Op::Reset => self.pair.borrow_mut().submit_reset(cx, io, self.id),
             Op::Unmap | Op::Copy | Op::ZoneReport => {
                 self.wanting.push_back(io);
                 self.provide(cx);
@@ -142,10 +138,12 @@ impl Queue {
             cx.wait(self.who);
             return Err(io);
         };
-        let half = io.sg.bytes() / 2;
-        io.sg.share(half, half, &mut write.sg);
         let mut compared = SgList::default();
-        io.sg.share(0, half, &mut compared);
+        if !halve(cx, &io.sg, &mut compared, &mut write.sg) {
+            cx.put_io(write);
+            cx.wait(self.who);
+            return Err(io);
+        }
         std::mem::swap(&mut io.sg, &mut compared);
         (write.op, write.lba, write.blocks, write.flags) = (Op::Write, io.lba, io.blocks, io.flags);
         io.op = Op::Compare;
@@ -211,6 +209,26 @@ impl Queue {
     }
 }
 
+/// The two halves of a compare-and-write's payload: shared where each is one piece that lies well, copied where a device with PRPs alone might
+/// not be able to reach it. False when there are no buffers for that.
+fn halve(cx: &mut Cx, whole: &SgList, first: &mut SgList, second: &mut SgList) -> bool {
+    let half = whole.bytes() / 2;
+    if let [only] = whole.segs()
+        && only.address().addr().is_multiple_of(4)
+    {
+        whole.share(0, half, first);
+        whole.share(half, half, second);
+        return true;
+    }
+    if !cx.gather(half, first) || !cx.gather(half, second) {
+        first.clear();
+        return false;
+    }
+    first.copy_from(0, whole, 0, half);
+    second.copy_from(0, whole, half, half);
+    true
+}
+
 #[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
 fn copy_range(io: &Io) -> CopyRange {
     let mut range = CopyRange::default();
@@ -253,6 +271,7 @@ impl BlockQueue for Queue {
                     Finished::Done(cqe) => ended(cqe.status(), io.op),
                     Finished::Failed(why) => why,
                     Finished::Misaligned => Status::Invalid,
+                    Finished::Reset => Status::Ok,
                 };
                 self.end_fused(cx, io, status, done);
                 continue;
@@ -265,6 +284,7 @@ impl BlockQueue for Queue {
                     }
                 }
                 Finished::Failed(why) => io.status = why,
+                Finished::Reset => io.status = Status::Ok,
                 Finished::Misaligned if self.aside.contains_key(&io.id()) => io.status = Status::Invalid,
                 Finished::Misaligned => {
                     self.wanting.push_back(io);

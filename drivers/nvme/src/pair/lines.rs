@@ -16,6 +16,8 @@ pub(crate) enum Finished {
     Misaligned,
     /// It was not done, or nobody knows.
     Failed(Ended),
+    /// The reset that it asked for is done.
+    Reset,
 }
 
 struct Owner {

@@ -6,7 +6,9 @@
 //! Invariants: a flight is in the link, in exactly one line, among the delayed, or finished; while it is borrowed it calls nothing of `Cx`
 //! but `wake` and `wake_at`; nothing of a link is given back to owners before the link has reclaimed it.
 
+mod fused;
 mod lines;
+mod resets;
 mod watch;
 
 pub(crate) use lines::Finished;
@@ -55,6 +57,8 @@ pub(crate) enum Life {
     Held,
     /// Commands go through.
     Live,
+    /// Commands go through, but new ones wait until there is room for a fused pair.
+    Gathering,
     /// Nothing will ever go through again.
     Gone,
 }
@@ -81,6 +85,10 @@ pub(crate) struct Pair {
     is_io: bool,
     /// Who found no room for a fused pair.
     wake_for_room: Vec<Token>,
+    /// Whose fused pair the room is gathered for.
+    gathers_for: Option<OwnerId>,
+    /// Resets that were asked for, with the bring-up that they came after.
+    resets: Vec<(u64, Flight)>,
     /// With the device, and asked back by their owners.
     asked: Vec<IoId>,
     /// Which bring-up its link belongs to.
@@ -105,6 +113,8 @@ impl Pair {
             look_once: false,
             is_io: false,
             wake_for_room: Vec::new(),
+            gathers_for: None,
+            resets: Vec::new(),
             asked: Vec::new(),
             epoch: 0,
         })
@@ -152,6 +162,7 @@ impl Pair {
     /// Lets an owner go; nothing of it is outstanding.
     pub(crate) fn leave(&mut self, id: OwnerId) {
         self.lines.leave(id);
+        self.gather_no_more(id);
     }
 
     /// Takes a command.
@@ -166,45 +177,6 @@ impl Pair {
             return;
         }
         self.hold(cx, flight);
-    }
-
-    /// Takes two commands that the controller is to find side by side, or gives them back when it cannot now: `who` is then woken when
-    /// there may be room. They are not sent again by themselves.
-    pub(crate) fn submit_fused(&mut self, cx: &mut Cx, pair: [(Box<Io>, Sqe); 2], owner: OwnerId) -> Option<[Box<Io>; 2]> {
-        self.now = cx.now();
-        let since = self.now;
-        let [(first, a), (second, b)] = pair;
-        match (self.life, &mut self.link) {
-            (Life::Live, Some(link)) if !self.lines.any_waits() => {
-                let flight = |io, sqe| Flight { io, raw: Some(Box::new(Raw { sqe, pages: None })), owner, since, tries: 0 };
-                match link.submit_pair((flight(first, a), &a), (flight(second, b), &b)) {
-                    Ok(()) => {
-                        link.kick();
-                        None
-                    }
-                    Err((first, second, Refusal::Full)) => {
-                        self.wake_for_room.extend(self.lines.token(owner));
-                        Some([first.io, second.io])
-                    }
-                    Err((first, second, why)) => {
-                        self.refused(cx, first, why);
-                        self.refused(cx, second, why);
-                        None
-                    }
-                }
-            }
-            (Life::Gone, _) => {
-                for io in [first, second] {
-                    let flight = Flight { io, raw: None, owner, since, tries: 0 };
-                    self.lines.finish(cx, flight, Finished::Failed(Ended::Gone));
-                }
-                None
-            }
-            _ => {
-                self.wake_for_room.extend(self.lines.token(owner));
-                Some([first, second])
-            }
-        }
     }
 
     #[cold]
@@ -279,6 +251,8 @@ impl Pair {
         for (_, flight) in back {
             self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
         }
+        self.abort_resets(cx, asked);
+        self.gather_no_more(id);
         if let Some(link) = &self.link {
             let mut asked_back = Vec::new();
             link.each(&mut |cid, flight| {
@@ -409,13 +383,18 @@ impl Pair {
             return self.shared.tell(Event::Lost(self.epoch, "the connection was lost at once".to_owned()));
         }
         self.life = Life::Live;
+        self.end_resets(cx);
         self.let_in(cx);
+    }
+
+    fn carries(&self) -> bool {
+        matches!(self.life, Life::Live | Life::Gathering)
     }
 
     /// Holds what comes.
     pub(crate) fn hold_back(&mut self) {
-        if self.life == Life::Live {
-            self.life = Life::Held;
+        if self.carries() {
+            (self.life, self.gathers_for) = (Life::Held, None);
         }
     }
 
@@ -472,11 +451,12 @@ impl Pair {
         while let Some(flight) = self.lines.next() {
             self.lines.finish(cx, flight, Finished::Failed(why));
         }
+        self.fail_resets(cx, why);
     }
 
     #[cold]
     fn lost(&mut self, why: Lost) {
-        if !std::mem::replace(&mut self.told, true) && self.life == Life::Live {
+        if !std::mem::replace(&mut self.told, true) && self.carries() {
             self.hold_back();
             self.shared.tell(Event::Lost(self.epoch, why.to_string()));
         }
@@ -528,7 +508,8 @@ impl Source for Pair {
 
     #[inline]
     fn busy(&self) -> bool {
-        !self.told && self.link.as_ref().is_some_and(|link| self.look_once || link.is_busy())
+        let waits = self.life == Life::Live && self.lines.any_waits();
+        !self.told && self.link.as_ref().is_some_and(|link| self.look_once || link.is_busy() || waits)
     }
 }
 

@@ -154,6 +154,7 @@ impl World {
                 Finished::Done(cqe) => Ok(cqe.status()),
                 Finished::Failed(why) => Err(why),
                 Finished::Misaligned => Err(Ended::Invalid),
+                Finished::Reset => Err(Ended::Ok),
             };
             all.push((io.lba, end));
             cx.put_io(io);
@@ -333,5 +334,99 @@ fn a_fused_pair_is_neither_torn_nor_sent_again_by_itself() {
     assert_eq!(w.given().len(), 1);
     w.answer(0, Status::SUCCESS);
     assert_eq!(w.back(0).len(), 3);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
+
+impl World {
+    /// Asks for a fused pair on a block; true when it was taken.
+    fn fuse(&mut self, owner: usize, lba: u64) -> bool {
+        let pair = [(); 2].map(|()| {
+            let mut io = self.cx.take_io().unwrap();
+            (io.op, io.lba) = (Op::Compare, lba);
+            let sqe = Reads(owner as u32 + 1).command(&io).unwrap();
+            (io, sqe)
+        });
+        match self.pair.submit_fused(&mut self.cx, pair, self.owners[owner]) {
+            None => true,
+            Some(back) => {
+                back.into_iter().for_each(|io| self.cx.put_io(io));
+                false
+            }
+        }
+    }
+
+    fn reset(&mut self, owner: usize) {
+        let mut io = self.cx.take_io().unwrap();
+        (io.op, io.lba) = (Op::Reset, 77);
+        self.pair.submit_reset(&mut self.cx, io, self.owners[owner]);
+    }
+}
+
+#[test]
+fn a_fused_pair_gets_its_room_however_busy_the_others_are() {
+    let mut w = World::new(2, 2).live();
+    w.send(0, 1);
+    w.send(0, 2);
+    assert!(!w.fuse(1, 9), "there is no room");
+    w.send(0, 3);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.given(), [(1, 2)], "the third waits for the pair");
+    assert!(!w.fuse(1, 9));
+    w.answer(0, Status::SUCCESS);
+    assert!(w.fuse(1, 9) && w.given() == [(2, 9), (2, 9)]);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.given(), [(2, 9), (1, 3)], "and then it goes");
+    w.answer(0, Status::SUCCESS);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!((w.back(0).len(), w.back(1).len(), w.cx.boxes_out()), (3, 2, 0));
+}
+
+#[test]
+fn who_gives_up_its_fused_pair_stops_nobody() {
+    let mut w = World::new(2, 2).live();
+    w.send(0, 1);
+    assert!(!w.fuse(1, 9));
+    w.send(0, 2);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.given(), []);
+    w.pair.leave(w.owners[1]);
+    assert!(w.pair.busy(), "somebody waits, and nothing is in flight that would bring a look");
+    w.pair.reap(&mut w.cx, 64);
+    assert_eq!(w.given(), [(1, 2)]);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!((w.back(0).len(), w.cx.boxes_out()), (2, 0));
+}
+
+#[test]
+fn a_queue_of_one_entry_refuses_fused_pairs_and_one_that_fails_fast_too() {
+    let mut w = World::new(1, 1).live();
+    assert!(w.fuse(0, 4));
+    assert_eq!(w.back(0), [(4, Err(Ended::Unsupported)), (4, Err(Ended::Unsupported))]);
+    w.pair.hold_back();
+    w.pair.fail_fast(&mut w.cx);
+    assert!(w.fuse(0, 5));
+    assert_eq!(w.back(0), [(5, Err(Ended::Aborted)), (5, Err(Ended::Aborted))]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
+
+#[test]
+fn a_reset_ends_with_a_bring_up_that_began_after_it() {
+    let mut w = World::new(2, 2).live();
+    w.reset(0);
+    w.pair.hold_back();
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.back(0), [], "that was the bring-up before");
+    w.pair.shared.epoch.fetch_add(1, Ordering::AcqRel);
+    w.reset(1);
+    w.pair.set_link(Box::new(FakeLink(w.desk.clone()))).unwrap();
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.back(0), [(77, Err(Ended::Ok))]);
+    assert_eq!(w.back(1), [], "asked for while it was under way");
+    w.pair.abort(&mut w.cx, w.owners[1], Abort::All);
+    assert_eq!(w.back(1), [(77, Err(Ended::Aborted))]);
+    w.reset(0);
+    w.pair.end(&mut w.cx);
+    w.reset(0);
+    assert_eq!(w.back(0), [(77, Err(Ended::Gone)), (77, Err(Ended::Gone))]);
     assert_eq!(w.cx.boxes_out(), 0);
 }

@@ -242,7 +242,9 @@ impl TcpLink {
     #[inline]
     fn has_room_for(&self, n: u16) -> bool {
         let entries = u32::from(self.spec.depth) + 1;
-        let used = (u32::from(self.sq_tail) + entries - u32::from(self.sq_head)) % entries;
+        // With nothing in flight it has read everything, whatever it says.
+        let read = if self.slots.len() == 0 { self.sq_tail } else { self.sq_head };
+        let used = (u32::from(self.sq_tail) + entries - u32::from(read)) % entries;
         self.is_ready() && self.slots.has_room_for(n.into()) && used + u32::from(n) < entries
     }
 
