@@ -1,4 +1,5 @@
-//! `cargo xtask soak`: the randomised tests with more seeds and larger scales, then every fuzz target for minutes.
+//! `cargo xtask soak`: the randomised tests with more seeds and larger scales, then the NVMe model with more still, then
+//! every fuzz target for minutes.
 //!
 //! The tests are those of the unit stage; they read `DOORBELL_SCALE` (a factor) and `DOORBELL_SEEDS` (a count) for their lengths.
 
@@ -19,18 +20,23 @@ pub(crate) struct Options {
     /// How many seeds each simulation runs
     #[arg(long, default_value_t = 1_000)]
     seeds: u32,
+    /// How many seeds the NVMe model runs, each a controller with other faults
+    #[arg(long, default_value_t = 10_000)]
+    model_seeds: u32,
     /// How long each fuzz target runs
     #[arg(long, default_value_t = 10, value_name = "MINUTES")]
     fuzz: u64,
 }
 
-/// Runs both; a failure of the first does not keep the second from running.
+/// Runs them all; a failure of one does not keep the next from running.
 pub(crate) fn run(root: &Path, options: &Options) -> Result<ExitCode, String> {
     let mut context = Context::new(root)?;
     context.fuzz = Duration::from_secs(options.fuzz * 60);
     context.scale =
         vec![("DOORBELL_SCALE".to_owned(), options.scale.to_string()), ("DOORBELL_SEEDS".to_owned(), options.seeds.to_string())];
-    let results = [stages::unit(&context), stages::fuzz(&context)];
+    let unit = stages::unit(&context);
+    context.scale = vec![("DOORBELL_SEEDS".to_owned(), options.model_seeds.to_string())];
+    let results = [unit, stages::model(&context), stages::fuzz(&context)];
     stages::joined(results.into_iter().filter_map(Result::err))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,8 @@
 //! Our host against our target, each the release binary on a core of its own: `perf block` over vfio-user and over NVMe/TCP.
 //!
 //! The target serves memory, so each byte is copied once; what the transport adds is the rest. Both sides poll, and each is told how much
-//! of a core a request cost it. Instructions are those of the target in user space, by callgrind: the host runs free meanwhile, so that the
-//! target, which is fifty times slower then, always has work.
+//! of a core a request cost it. Instructions are those of the target in user space, by callgrind, with a null device in place of memory, whose
+//! copy is not the target's: the host runs free meanwhile, so that the target, which is fifty times slower then, always has work.
 
 use crate::bench::{self, Bench};
 use crate::command::{doorbell, output};
@@ -82,6 +82,9 @@ impl bench::Options for TcpHost {
 }
 
 const DEPTHS: [u32; 3] = [1, 32, 128];
+/// The namespaces of the target: memory, and nothing.
+const MEMORY: &str = "Nvme0n1";
+const NOTHING: &str = "Nvme0n2";
 const SIZES: [u32; 2] = [4 << 10, 128 << 10];
 /// Seconds of the two loads under callgrind, whose difference is what counts.
 const COUNTED_S: [f64; 2] = [1.0, 3.0];
@@ -130,9 +133,9 @@ fn table(way: Way, flags: &Flags) -> Result<(), String> {
 
 fn line(load: &Load<'_>) -> Result<(), String> {
     let mut target = start(load, &[])?;
-    let mut best = once(load, &mut target, load.flags.seconds)?;
+    let mut best = once(load, &mut target, MEMORY, load.flags.seconds)?;
     for _ in 1..load.flags.runs {
-        let next = once(load, &mut target, load.flags.seconds)?;
+        let next = once(load, &mut target, MEMORY, load.flags.seconds)?;
         if next.iops > best.iops {
             best = next;
         }
@@ -162,6 +165,8 @@ fn start(load: &Load<'_>, under: &[OsString]) -> Result<Target, String> {
     let core = format!("[{}]", load.flags.target_core);
     let mut target = Target::start_under(under, &["--malloc", "64M", "-m", &core])?;
     target.reach()?;
+    target.rpc(&["bdev_null_create", "name=null0", "block_size=512", "num_blocks=131072"])?;
+    target.rpc(&["nvmf_subsystem_add_ns", &format!("nqn={NQN}"), "namespace.bdev_name=null0"])?;
     if load.way == Way::VfioUser {
         let folder = target.folder().join("endpoint");
         std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
@@ -183,9 +188,9 @@ fn controller(way: Way, target: &Target) -> Value {
     }
 }
 
-fn once(load: &Load<'_>, target: &mut Target, seconds: f64) -> Result<Run, String> {
+fn once(load: &Load<'_>, target: &mut Target, device: &str, seconds: f64) -> Result<Run, String> {
     let before = cpu_s(target.pid())?;
-    let said = output(&mut host(load, target.folder(), seconds)?)?;
+    let said = output(&mut host(load, target.folder(), device, seconds)?)?;
     let spent = cpu_s(target.pid())? - before;
     let last = said.stdout.lines().last().unwrap_or_default();
     let report: Value = serde_json::from_str(last).map_err(|error| format!("perf block printed `{last}`: {error}"))?;
@@ -205,9 +210,9 @@ fn once(load: &Load<'_>, target: &mut Target, seconds: f64) -> Result<Run, Strin
 }
 
 /// The host.
-fn host(load: &Load<'_>, folder: &Path, seconds: f64) -> Result<std::process::Command, String> {
+fn host(load: &Load<'_>, folder: &Path, device: &str, seconds: f64) -> Result<std::process::Command, String> {
     let mut command = doorbell()?;
-    let words = ["perf", "block", "--json", "--destroy-data", "--config", "host.json", "--device", "Nvme0n1"];
+    let words = ["perf", "block", "--json", "--destroy-data", "--config", "host.json", "--device", device];
     command.current_dir(folder).args(words).args(["--pattern", &load.flags.pattern, "--io-size", &load.io_bytes.to_string()]);
     command.args(["--queue-depth", &load.depth.to_string(), "--time", &seconds.to_string()]);
     command.args(["--cores", &format!("[{}]", load.flags.host_core)]);
@@ -226,7 +231,7 @@ fn counted(load: &Load<'_>, seconds: f64) -> Result<(f64, f64), String> {
     let mut file = OsString::from("--callgrind-out-file=");
     file.push(&out);
     let mut target = start(load, &["valgrind".into(), "--tool=callgrind".into(), file])?;
-    let run = once(load, &mut target, seconds)?;
+    let run = once(load, &mut target, NOTHING, seconds)?;
     target.stop()?;
     let text = std::fs::read_to_string(&out).map_err(|e| format!("callgrind left no {}: {e}", out.display()))?;
     let _ = std::fs::remove_file(&out);

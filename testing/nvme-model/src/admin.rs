@@ -1,10 +1,11 @@
 //! Commands of the admin queue, and what the controller says of itself.
 
 use crate::io::prps;
+use crate::memory::Pointer;
 use crate::model::Model;
 use crate::plan::Absurd;
 use doorbell_wire_nvme::event::AsyncEvent;
-use doorbell_wire_nvme::identify::{Controller, Namespace, NamespaceList, NvmController, Oncs};
+use doorbell_wire_nvme::identify::{Controller, Namespace, NamespaceList, NvmController, Oacs, Oncs};
 use doorbell_wire_nvme::{AdminCommand, AdminOpcode, Ascii, Cid, Cns, FeatureId, Identify, Sqe, Status, U16, U32, U64, bytes};
 
 const OK: Option<(Status, u32)> = Some((Status::SUCCESS, 0));
@@ -32,6 +33,7 @@ impl Model {
                 None
             }
             AdminCommand::Abort(abort) => Some((Status::SUCCESS, self.abort(abort.sqid, abort.cid))),
+            AdminCommand::Other(AdminOpcode::DOORBELL_BUFFER_CONFIG) if self.plan.shadows => self.configure_shadows(sqe),
             AdminCommand::Other(AdminOpcode::CREATE_CQ) => self.create_completion(sqe),
             AdminCommand::Other(AdminOpcode::CREATE_SQ) => self.create_submission(sqe),
             AdminCommand::Other(AdminOpcode::DELETE_SQ) => self.delete_submission(sqe.cdw10.get() as u16),
@@ -46,7 +48,7 @@ impl Model {
     }
 
     fn send(&mut self, sqe: &Sqe, page: &[u8]) -> Option<(Status, u32)> {
-        match self.memory.scatter(prps(sqe), page) {
+        match self.memory.scatter(Pointer::Prps(prps(sqe).0, prps(sqe).1), page) {
             Some(()) => OK,
             None => Some((Status::DATA_TRANSFER_ERROR, 0)),
         }
@@ -106,12 +108,25 @@ impl Model {
         OK
     }
 
-    /// Tells of changed namespaces now and then.
+    /// Takes a namespace away, or gives it back.
+    pub(crate) fn maybe_change(&mut self) {
+        if self.plan.comes_and_goes > 0 && self.entropy.chance(self.plan.comes_and_goes) {
+            let at = self.entropy.below(self.disks.len() as u64) as usize;
+            if let Some(disk) = self.disks.get_mut(at) {
+                disk.present = !disk.present;
+                self.changed = true;
+                self.counters.changes += 1;
+            }
+        }
+    }
+
+    /// Tells of changed namespaces: once they have, and now and then for nothing.
     pub(crate) fn maybe_tell(&mut self) {
-        if self.entropy.chance(self.plan.events)
+        if (self.entropy.chance(self.plan.events) || self.changed)
             && self.has_room(0, 1)
             && let Some(cid) = self.awaiting.pop()
         {
+            self.changed = false;
             self.answer(0, cid, Status::SUCCESS, AsyncEvent::NAMESPACE_CHANGED.into_bits());
         }
     }
@@ -150,6 +165,8 @@ impl Model {
         page.oaes = U32::new(1 << 8);
         page.crdt_100ms = [U16::new(1), U16::new(2), U16::new(30_000)];
         page.oncs = U16::new(Oncs::new().with_compare(true).with_dataset_management(true).with_write_zeroes(true).into_bits());
+        page.sgls = U32::new(self.plan.sgls.into());
+        page.oacs = U16::new(Oacs::new().with_doorbell_buffer(self.plan.shadows).into_bits());
         match self.plan.absurd {
             Absurd::Mdts(mdts) => page.mdts = mdts,
             Absurd::EntrySizes => (page.sqes, page.cqes) = (0x77, 0x33),
@@ -162,7 +179,7 @@ impl Model {
     #[allow(clippy::field_reassign_with_default)] // As above.
     fn namespace(&self, nsid: u32) -> Option<Namespace> {
         let mut page = Namespace::default();
-        let Some(disk) = self.disks.iter().find(|d| d.spec.nsid == nsid) else { return Some(page) };
+        let Some(disk) = self.disks.iter().find(|d| d.spec.nsid == nsid && d.present) else { return Some(page) };
         let blocks = U64::new(disk.spec.blocks.into());
         (page.nsze, page.ncap, page.nuse, page.dlfeat) = (blocks, blocks, blocks, 1);
         if let Some(format) = page.lbaf.first_mut() {
@@ -187,7 +204,7 @@ impl Model {
         match self.plan.absurd {
             Absurd::FallingList => page.fill([2, 1]),
             Absurd::EndlessList => page.fill((after..).skip(1).take(1024)),
-            _ => page.fill(self.disks.iter().map(|d| d.spec.nsid).filter(|id| *id > after)),
+            _ => page.fill(self.disks.iter().filter(|d| d.present).map(|d| d.spec.nsid).filter(|id| *id > after)),
         }
         page
     }

@@ -14,12 +14,14 @@ pub struct DiskSpec {
 /// A namespace and its bytes.
 pub(crate) struct Disk {
     pub(crate) spec: DiskSpec,
+    /// Is it attached?
+    pub(crate) present: bool,
     bytes: Vec<u8>,
 }
 
 impl Disk {
     pub(crate) fn new(spec: DiskSpec) -> Disk {
-        Disk { spec, bytes: vec![0; (spec.blocks as usize) << spec.shift] }
+        Disk { spec, present: true, bytes: vec![0; (spec.blocks as usize) << spec.shift] }
     }
 
     /// The bytes of a run of blocks; `None` past the end.

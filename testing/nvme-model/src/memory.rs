@@ -2,8 +2,18 @@
 
 use doorbell_mem::{Foreign, Reach, Region, Regions, Seg};
 use doorbell_pci::PciError;
+use doorbell_wire_nvme::{Sgl, SglDescriptor, view};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// A command's data pointer.
+#[derive(Clone, Copy)]
+pub(crate) enum Pointer {
+    /// Two PRP entries.
+    Prps(u64, u64),
+    /// A descriptor; with `dwords` addresses and lengths must be multiples of four.
+    List { only: Sgl, dwords: bool },
+}
 
 /// What the driver has mapped.
 #[derive(Default)]
@@ -44,6 +54,16 @@ impl Memory {
         self.find(at, len as usize).and_then(|(foreign, within)| foreign.seg(within, len))
     }
 
+    /// A word; zero when it is not mapped.
+    pub(crate) fn peek32(&self, at: u64) -> u32 {
+        let word = || {
+            let (iova, region) = self.maps.range(..=at).next_back()?;
+            let within = (at - iova).checked_add(4).filter(|end| *end <= region.len() as u64)? - 4;
+            Foreign::of(region.clone()).seg(within, 4)
+        };
+        word().map_or(0, |seg| seg.load32(0))
+    }
+
     /// Reads; false when it is not mapped.
     pub(crate) fn read(&mut self, at: u64, into: &mut [u8]) -> bool {
         let len = into.len();
@@ -62,7 +82,7 @@ const PAGE: u64 = 4096;
 
 impl Memory {
     /// Where the `len` bytes of a command lie, by its two PRP entries (Base 2.1, 4.1.1). `None` when a list is not mapped.
-    pub(crate) fn prps(&mut self, first: u64, second: u64, len: usize) -> Option<Vec<(u64, usize)>> {
+    fn prps(&mut self, first: u64, second: u64, len: usize) -> Option<Vec<(u64, usize)>> {
         let mut runs = Vec::new();
         let mut left = len;
         let mut take = |at: u64, runs: &mut Vec<(u64, usize)>| {
@@ -99,11 +119,40 @@ impl Memory {
         }
     }
 
+    /// Where the `len` bytes of a command lie, by its scatter gather list (Base 2.1, 4.3.2): one descriptor, or one segment of them. `None`
+    /// when it is anything else, or does not describe so many bytes.
+    fn list(&mut self, only: Sgl, len: usize, dwords: bool) -> Option<Vec<(u64, usize)>> {
+        let mut runs = Vec::new();
+        match only {
+            Sgl::Address { addr, len } => runs.push((addr, len as usize)),
+            Sgl::LastSegment { addr, len, in_capsule: false } if len % 16 == 0 && len <= 1 << 16 => {
+                let mut raw = vec![0; len as usize];
+                self.read(addr, &mut raw).then_some(())?;
+                for descriptor in raw.chunks_exact(16).filter_map(view::<SglDescriptor>) {
+                    let Sgl::Address { addr, len } = descriptor.parse() else { return None };
+                    runs.push((addr, len as usize));
+                }
+            }
+            _ => return None,
+        }
+        let aligned = runs.iter().all(|(at, n)| at % 4 == 0 && n % 4 == 0) || !dwords;
+        (aligned && runs.iter().map(|run| run.1).sum::<usize>() == len).then_some(runs)
+    }
+
+    /// Where the `len` bytes of a command lie.
+    fn runs(&mut self, pointer: Pointer, len: usize) -> Option<Vec<(u64, usize)>> {
+        match pointer {
+            Pointer::Prps(first, second) => self.prps(first, second, len),
+            Pointer::List { only, dwords } if len > 0 => self.list(only, len, dwords),
+            Pointer::List { .. } => Some(Vec::new()),
+        }
+    }
+
     /// Copies what a command carries out of the driver's memory.
-    pub(crate) fn gather(&mut self, prps: (u64, u64), len: usize) -> Option<Vec<u8>> {
+    pub(crate) fn gather(&mut self, pointer: Pointer, len: usize) -> Option<Vec<u8>> {
         let mut data = vec![0; len];
         let mut done = 0;
-        for (at, n) in self.prps(prps.0, prps.1, len)? {
+        for (at, n) in self.runs(pointer, len)? {
             self.read(at, data.get_mut(done..done + n)?).then_some(())?;
             done += n;
         }
@@ -111,9 +160,9 @@ impl Memory {
     }
 
     /// Copies what a command asked for into the driver's memory.
-    pub(crate) fn scatter(&mut self, prps: (u64, u64), data: &[u8]) -> Option<()> {
+    pub(crate) fn scatter(&mut self, pointer: Pointer, data: &[u8]) -> Option<()> {
         let mut done = 0;
-        for (at, n) in self.prps(prps.0, prps.1, data.len())? {
+        for (at, n) in self.runs(pointer, data.len())? {
             self.write(at, data.get(done..done + n)?).then_some(())?;
             done += n;
         }

@@ -3,7 +3,8 @@
 use crate::disk::{Disk, DiskSpec};
 use crate::memory::Memory;
 use crate::plan::{Plan, Stuck};
-use crate::queue::{Completion, Submission};
+use crate::queue::{Completion, Looks, Submission};
+use crate::shadow::Shadows;
 use doorbell_mem::{Foreign, MemError, Region, Regions};
 use doorbell_sim::Entropy;
 use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
@@ -24,6 +25,12 @@ pub struct Counters {
     pub driver_errors: u64,
     /// Times that it was enabled.
     pub enabled: u32,
+    /// Commands whose data was in a scatter gather list.
+    pub lists: u64,
+    /// Commands found by a shadow doorbell whose register was not rung.
+    pub unrung: u64,
+    /// Namespaces taken away or given back.
+    pub changes: u32,
 }
 
 /// What becomes of a command.
@@ -58,6 +65,9 @@ pub struct Model {
     pub(crate) disks: Vec<Disk>,
     pub(crate) counters: Counters,
     pub(crate) bus_master: bool,
+    /// Namespaces have changed, and nobody was told yet.
+    pub(crate) changed: bool,
+    pub(crate) shadows: Option<Shadows>,
     doorbells: Arc<Region>,
     now: u64,
     began: Option<u64>,
@@ -87,6 +97,8 @@ impl Model {
             disks: disks.iter().map(|d| Disk::new(*d)).collect(),
             counters: Counters::default(),
             bus_master: false,
+            changed: false,
+            shadows: None,
             doorbells,
             now: 0,
             began: None,
@@ -139,6 +151,8 @@ impl Model {
         self.completions.clear();
         self.under.clear();
         self.awaiting.clear();
+        // Base 2.1, Annex B.5: they are configured anew after a reset.
+        self.shadows = None;
     }
 
     pub(crate) fn reset_function(&mut self) -> bool {
@@ -215,7 +229,8 @@ impl Model {
 
     pub(crate) fn add_submission(&mut self, sqid: u16, cqid: u16, base: u64, entries: u16) {
         self.silence_doorbell(u32::from(sqid) * 2);
-        self.submissions.insert(sqid, Submission { cqid, base, entries, head: 0, seen: 0, overlooked: None, lent: false });
+        self.submissions
+            .insert(sqid, Submission { cqid, base, entries, head: 0, seen: 0, overlooked: None, lent: false, looks: Looks::WhenRung });
     }
 
     /// When it next has something to do by itself.
@@ -257,6 +272,7 @@ impl Model {
                 self.fetch();
             }
             self.work();
+            self.maybe_change();
             self.maybe_tell();
         }
     }

@@ -90,6 +90,12 @@ pub struct Plan {
     pub queues: u16,
     /// Entries of a queue at most, zero-based (CAP.MQES).
     pub mqes: u16,
+    /// It reads scatter gather lists: SGLS as it says it, 0 for not at all, 1 at any byte, 2 at dwords only.
+    pub sgls: u8,
+    /// It has shadow doorbells.
+    pub shadows: bool,
+    /// A namespace is taken away, or comes back, now and then, in a million steps. It keeps what it held.
+    pub comes_and_goes: u32,
 }
 
 impl Plan {
@@ -107,6 +113,9 @@ impl Plan {
             events: 0,
             queues: 7,
             mqes: 63,
+            sgls: 0,
+            shadows: false,
+            comes_and_goes: 0,
         }
     }
 
@@ -117,6 +126,9 @@ impl Plan {
         for _ in 0..1 + entropy.below(2) {
             plan.spoil(entropy);
         }
+        // These are no faults: each goes with every fault.
+        (plan.sgls, plan.shadows) = (*entropy.pick(&[0, 0, 1, 2]), entropy.coin());
+        plan.comes_and_goes = *entropy.pick(&[0, 0, 0, 300, 3_000]);
         plan
     }
 
@@ -184,7 +196,11 @@ impl Plan {
             return false;
         };
         let _ = (duplicate, corrupt);
-        self.stuck == Stuck::No && self.absurd == Absurd::No && self.fatal_at_ns.is_empty() && !self.is_removed()
+        self.stuck == Stuck::No
+            && self.absurd == Absurd::No
+            && self.fatal_at_ns.is_empty()
+            && self.comes_and_goes == 0
+            && !self.is_removed()
     }
 
     /// Is it taken away at some time?

@@ -16,6 +16,17 @@ pub(crate) struct Submission {
     pub(crate) overlooked: Option<u32>,
     /// Answered elsewhere ([`crate::LeanQueue`]).
     pub(crate) lent: bool,
+    /// With shadow doorbells.
+    pub(crate) looks: Looks,
+}
+
+/// How the tail of a queue with shadow doorbells is found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Looks {
+    /// The register is waited for.
+    WhenRung,
+    /// The shadow is looked at in every step, and the driver was told that it need not ring.
+    Always,
 }
 
 /// A completion queue.
@@ -27,14 +38,18 @@ pub(crate) struct Completion {
 }
 
 impl Model {
-    fn doorbell(&self, index: u32) -> u32 {
+    pub(crate) fn doorbell(&self, index: u32) -> u32 {
         let seg = Foreign::of(self.doorbells()).seg(u64::from(index) * 4, 4);
         seg.map_or(0, |seg| seg.load32(0))
     }
 
     pub(crate) fn silence_doorbell(&self, index: u32) {
+        self.set_doorbell(index, 0);
+    }
+
+    pub(crate) fn set_doorbell(&self, index: u32, value: u32) {
         if let Some(seg) = Foreign::of(self.doorbells()).seg(u64::from(index) * 4, 4) {
-            seg.store32(0, 0);
+            seg.store32(0, value);
         }
     }
 
@@ -42,7 +57,7 @@ impl Model {
     pub(crate) fn fetch(&mut self) {
         let ids: Vec<u16> = self.submissions.iter().filter(|(_, queue)| !queue.lent).map(|(id, _)| *id).collect();
         for sqid in ids {
-            let tail = self.doorbell(u32::from(sqid) * 2);
+            let Some(tail) = self.tail(sqid) else { continue };
             let Some(queue) = self.submissions.get_mut(&sqid) else { continue };
             if tail == queue.seen || queue.overlooked == Some(tail) {
                 continue;
@@ -75,7 +90,7 @@ impl Model {
     /// Is there room for `n` more answers?
     pub(crate) fn has_room(&self, cqid: u16, n: u32) -> bool {
         let Some(queue) = self.completions.get(&cqid) else { return true };
-        let (entries, head) = (u32::from(queue.entries), self.doorbell(u32::from(cqid) * 2 + 1));
+        let (entries, head) = (u32::from(queue.entries), self.completion_head(cqid));
         let used = (u32::from(queue.tail) + entries - head.min(entries - 1)) % entries;
         used + n < entries
     }

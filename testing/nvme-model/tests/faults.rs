@@ -4,7 +4,7 @@
 use doorbell_block::{BlockDevice, Op, Status};
 use doorbell_mem::Regions;
 use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, Policy, State};
-use doorbell_nvme_model::{Absurd, DiskSpec, Model, Plan, SimFunction, Stuck};
+use doorbell_nvme_model::{Absurd, Counters, DiskSpec, Model, Plan, SimFunction, Stuck};
 use doorbell_reactor::{AsyncQueue, Local};
 use doorbell_sim::{Entropy, Machine, MachineSpec, seeds};
 use doorbell_sys::helper::Helpers;
@@ -254,7 +254,11 @@ fn run_seed(seed: u64) -> Vec<String> {
     run_plan(seed, plan, entropy)
 }
 
-fn run_plan(seed: u64, plan: Plan, mut entropy: Entropy) -> Vec<String> {
+fn run_plan(seed: u64, plan: Plan, entropy: Entropy) -> Vec<String> {
+    run_counted(seed, plan, entropy).0
+}
+
+fn run_counted(seed: u64, plan: Plan, mut entropy: Entropy) -> (Vec<String>, Counters) {
     let regions = Regions::new();
     let spec = MachineSpec { seed, reactors: REACTORS, boxes: 64, regions: regions.clone(), ..MachineSpec::default() };
     let mut machine = Machine::with(&spec).unwrap();
@@ -273,7 +277,7 @@ fn run_plan(seed: u64, plan: Plan, mut entropy: Entropy) -> Vec<String> {
     let mut wrong = run.complaints.take();
     if let Err(stalled) = ended {
         wrong.push(format!("{stalled}; {} workers are left", run.under_way.get()));
-        return wrong;
+        return (wrong, Counters::default());
     }
     for closed in machine.close(10_000_000_000) {
         if closed.boxes_out > 0 || closed.buffers_out > 0 {
@@ -287,7 +291,7 @@ fn run_plan(seed: u64, plan: Plan, mut entropy: Entropy) -> Vec<String> {
     if counters.driver_errors > 0 {
         wrong.push(format!("the driver broke a rule: {counters:?}"));
     }
-    wrong
+    (wrong, counters)
 }
 
 /// Turns the machine, and the model with it, until all is done.
@@ -341,4 +345,30 @@ fn a_controller_without_faults_has_no_failures() {
 fn one_that_stops_late_or_never_ends_what_it_was_given_by_a_reset_of_its_function() {
     let plan = Plan { stuck: Stuck::NeverStops, resettable: true, ..Plan::honest() };
     assert_eq!(run_plan(1, plan, Entropy::new(1)), Vec::<String>::new());
+}
+
+#[test]
+fn lists_and_shadow_doorbells_are_used_where_they_are_offered() {
+    let (mut lists, mut unrung) = (0, 0);
+    for seed in 0..8 {
+        let plan = Plan { sgls: seed as u8 % 3, shadows: seed % 2 == 1, ..Plan::honest() };
+        let (wrong, counters) = run_counted(seed, plan.clone(), Entropy::new(seed));
+        assert_eq!(wrong, Vec::<String>::new(), "seed {seed}");
+        assert!(plan.sgls > 0 || counters.lists == 0, "seed {seed}");
+        assert!(plan.shadows || counters.unrung == 0, "seed {seed}");
+        (lists, unrung) = (lists + counters.lists, unrung + counters.unrung);
+    }
+    assert!(lists > 0 && unrung > 0, "{lists} {unrung}");
+}
+
+#[test]
+fn namespaces_may_leave_and_return_under_load() {
+    let mut changes = 0;
+    for seed in 0..8 {
+        let plan = Plan { comes_and_goes: 20_000, ..Plan::honest() };
+        let (wrong, counters) = run_counted(seed, plan, Entropy::new(seed));
+        assert_eq!(wrong, Vec::<String>::new(), "seed {seed}");
+        changes += counters.changes;
+    }
+    assert!(changes > 0);
 }

@@ -111,6 +111,11 @@ pub(crate) fn unit(context: &Context) -> Result<(), String> {
     joined([inside.err(), beside.err()].into_iter().flatten())
 }
 
+/// The NVMe driver against the controller with faults by seed.
+pub(crate) fn model(context: &Context) -> Result<(), String> {
+    cargo(context, &["test", "--profile", "fast", "--locked", "--package", "doorbell-nvme-model"])
+}
+
 /// Whether a test binary of this name needs a guest or SPDK's client.
 fn has_peer(test: &str) -> bool {
     test.starts_with("guest_") || test.starts_with("spdk_")
