@@ -76,6 +76,12 @@ pub enum StartError {
         /// Bytes of a block.
         block_bytes: u32,
     },
+    /// The load would write where zones are not written next.
+    #[error("the device is zoned: its zones are written from their beginning on, which a load of `{}` does not do; read it instead", pattern.name())]
+    Zoned {
+        /// What the load does.
+        pattern: Pattern,
+    },
     /// There is no room for a single request.
     #[error("the device has room for {blocks} blocks here, and one request takes {needed}")]
     TooSmall {
@@ -166,6 +172,10 @@ impl Generator {
         let block_bytes = info.block_size();
         if job.io_bytes == 0 || !job.io_bytes.is_multiple_of(block_bytes) {
             return Err(StartError::Size { io_bytes: job.io_bytes, block_bytes });
+        }
+        // Its writes would come back to where they were, several at a time.
+        if info.zones.is_some() && (job.pattern.writes() || job.verify) {
+            return Err(StartError::Zoned { pattern: job.pattern });
         }
         let io_blocks = job.io_bytes >> info.block_shift;
         let (base, end) = (job.range.start.min(info.blocks), job.range.end.min(info.blocks));

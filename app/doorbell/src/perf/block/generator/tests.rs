@@ -140,3 +140,30 @@ fn what_cannot_run_says_why_and_leaves_nothing_behind() {
     assert!(said(Job { depth: 65, ..job(Pattern::Read) }).contains("for 64 requests only"));
     assert!(said(Job { depth: 13, ..job(Pattern::Read) }).contains("thirteen"));
 }
+
+struct Zoned;
+
+impl BlockDevice for Zoned {
+    fn info(&self) -> Arc<DeviceInfo> {
+        let zones = doorbell_block::Zones { blocks: 64, max_open: 0, max_active: 0, max_append_blocks: 8 };
+        Arc::new(DeviceInfo { zones: Some(zones), ..DeviceInfo::plain(9, 128) })
+    }
+
+    fn open(&self, _cx: &mut Cx, _who: Token, _depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {
+        Err(OpenError::Gone)
+    }
+}
+
+#[test]
+fn zones_are_read_and_not_written() {
+    let mut cx = Cx::for_test(16, 4096, 16);
+    let mut start = |pattern, verify| {
+        let job = Job { depth: 2, verify, ..Job::new(pattern, 4096) };
+        Generator::start(&mut cx, &Zoned, &job, oneshot().0).unwrap_err()
+    };
+    for pattern in [Pattern::Write, Pattern::RandWrite, Pattern::Rw, Pattern::RandRw] {
+        assert!(matches!(start(pattern, false), StartError::Zoned { pattern: said } if said == pattern));
+    }
+    assert!(matches!(start(Pattern::RandRead, true), StartError::Zoned { pattern: Pattern::RandRead }));
+    assert!(matches!(start(Pattern::RandRead, false), StartError::Open(OpenError::Gone)));
+}
