@@ -130,8 +130,22 @@ pub(crate) type Running = std::pin::Pin<Box<dyn Future<Output = Outcome>>>;
 
 /// A case of the suite.
 pub(crate) struct Case {
+    /// What it belongs to.
+    pub(crate) module: &'static str,
     pub(crate) name: &'static str,
     /// How many reactors it wants.
     pub(crate) reactors: u32,
     pub(crate) run: fn(Rc<Env>) -> Running,
+}
+
+impl Case {
+    /// Why it says nothing of such a device, if it does not: most cases write anywhere, and some only zones.
+    pub(crate) fn says_nothing_of(&self, info: &DeviceInfo) -> Option<&'static str> {
+        match (self.module, info.zones.is_some()) {
+            ("zones", false) => Some("it has no zones"),
+            ("zones", true) | (_, false) => None,
+            (_, true) if matches!(self.name, "info" | "open_and_leave") => None,
+            (_, true) => Some("it has zones"),
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod emptying;
 mod exact;
 mod load;
 mod looks;
+mod zones;
 
 use crate::case::{Case, Env, Running};
 use std::rc::Rc;
@@ -16,7 +17,7 @@ macro_rules! cases {
     ($($reactors:literal $module:ident :: $name:ident),* $(,)?) => {
         /// Every case, in the order in which they run: what others rest on first.
         pub(crate) const ALL: &[Case] = &[
-            $(Case { name: stringify!($name), reactors: $reactors, run: |env: Rc<Env>| -> Running { Box::pin($module::$name(env)) } }),*
+            $(Case { module: stringify!($module), name: stringify!($name), reactors: $reactors, run: |env: Rc<Env>| -> Running { Box::pin($module::$name(env)) } }),*
         ];
     };
 }
@@ -58,4 +59,9 @@ cases! {
     3 load::several_reactors,
     1 change::resized_under_load,
     1 change::removed_under_load,
+    1 zones::zone_report,
+    1 zones::zone_write_pointer,
+    1 zones::zone_append,
+    1 zones::zone_states,
+    1 zones::zone_limits,
 }

@@ -23,6 +23,7 @@ mod ram;
 mod rig;
 mod shape;
 mod suite;
+mod zoned;
 
 pub use case::{Env, Failure, Patience, Probe, Verdict};
 pub use checked::{Checked, Ledger};
@@ -31,3 +32,4 @@ pub use model::Model;
 pub use ram::Ram;
 pub use rig::{Cuts, Finished, Payload, Request, Rig};
 pub use suite::{Report, Subject, Suite};
+pub use zoned::ZonedRam;

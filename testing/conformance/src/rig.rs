@@ -107,9 +107,9 @@ pub struct Finished {
     pub tag: u64,
     /// How it ended.
     pub status: Status,
-    /// What a seek found.
+    /// What a seek found, how many zones were reported, where an append went.
     pub result: u64,
-    /// The payload of a read.
+    /// The payload of a read or a report.
     pub data: Vec<u8>,
 }
 
@@ -211,7 +211,7 @@ pub(crate) fn prepare(cx: &mut Cx, io: &mut Io, request: &Request) -> bool {
 
 fn finished(cx: &mut Cx, io: Box<Io>) -> Finished {
     let mut data = Vec::new();
-    if io.op == Op::Read && io.status.is_ok() {
+    if matches!(io.op, Op::Read | Op::ZoneReport) && io.status.is_ok() {
         data = vec![0; io.sg.bytes() as usize];
         io.sg.read_at(0, &mut data);
     }

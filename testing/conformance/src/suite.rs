@@ -193,6 +193,10 @@ impl Suite {
             let subject = make(local.clone()).await.map_err(|why| Failure::new(format!("the device could not be made: {why}")))?;
             let Subject { device, probe, removal, resizing, grows, keep } = subject;
             let info = device.info();
+            if let Some(why) = case.says_nothing_of(&info) {
+                drop(keep);
+                return Ok(Verdict::Skipped(why.to_owned()));
+            }
             let env = Env { local: local.clone(), device, info, probe, removal, resizing, grows, seed, patience };
             let outcome = (case.run)(Rc::new(env)).await;
             drop(keep);
