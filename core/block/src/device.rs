@@ -101,6 +101,10 @@ pub struct Limits {
     pub write_zeroes_blocks: u32,
     /// Blocks of one copy.
     pub copy_blocks: u32,
+    /// Blocks of one verify.
+    pub verify_blocks: u32,
+    /// Blocks of one write uncorrectable.
+    pub uncorrectable_blocks: u32,
     /// Address and length of every segment are multiples of this many bytes.
     pub align_bytes: u32,
 }

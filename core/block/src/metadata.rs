@@ -5,6 +5,8 @@
 pub struct Metadata {
     /// Bytes of a block's metadata.
     pub bytes: u16,
+    /// Does the device keep it behind each block's data, rather than in a place of its own? Requests never do.
+    pub interleaved: bool,
     /// What of it is protection information.
     pub protection: Option<Protection>,
 }

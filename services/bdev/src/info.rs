@@ -18,13 +18,16 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
         ops = ops.with(Op::Flush);
     }
     if reads {
-        ops = ops.with(Op::Compare);
+        ops = ops.with(Op::Compare).with(Op::Verify);
     }
     // Emulation would write where a zone is not written next.
     if writes && own.zones.is_none() {
         ops = ops.with(Op::WriteZeroes);
         if reads {
-            ops = ops.with(Op::Copy).with(Op::CompareAndWrite);
+            ops = ops.with(Op::CompareAndWrite);
+            if copies_by_hand(own) {
+                ops = ops.with(Op::Copy);
+            }
         }
     }
     info.ops = ops;
@@ -50,6 +53,11 @@ fn append_blocks(own: &DeviceInfo) -> u32 {
         return most;
     }
     most.min(BOUNCE_BYTES.min(or_max(l.segment_bytes)) >> own.block_shift)
+}
+
+/// Is all of a block copied when its data is? Metadata that the device does not make anew by itself would be lost.
+fn copies_by_hand(own: &DeviceInfo) -> bool {
+    own.metadata.is_none_or(|m| m.protection.is_some_and(|p| p.guard.information_bytes() == m.bytes))
 }
 
 /// A device's limits, turned into what the path of a request compares.
@@ -82,6 +90,9 @@ pub(crate) struct Geometry {
     pub(crate) zone: u64,
     /// Blocks of one append.
     pub(crate) append_blocks: u32,
+    /// Bytes of metadata of a block.
+    pub(crate) meta: u32,
+    pub(crate) copies_by_hand: bool,
     limits: Limits,
 }
 
@@ -119,6 +130,8 @@ impl Geometry {
             write_cache: own.write_cache,
             zone: own.zones.map_or(0, |zones| zones.blocks),
             append_blocks: append_blocks(own),
+            meta: own.metadata.map_or(0, |m| m.bytes.into()),
+            copies_by_hand: copies_by_hand(own),
             limits: l,
         }
     }
@@ -126,12 +139,17 @@ impl Geometry {
     /// Can it go down as it is? False says nothing about whether it is right.
     #[inline]
     pub(crate) fn is_plain(&self, io: &Io) -> bool {
+        self.fits_device(io) && io.meta.is_empty()
+    }
+
+    /// The same, whatever its metadata.
+    #[inline]
+    pub(crate) fn fits_device(&self, io: &Io) -> bool {
         self.plain.has(io.op)
             && io.blocks.wrapping_sub(1) < self.max_blocks
             && io.end().is_some_and(|end| end <= self.blocks)
             && u64::from(io.sg.bytes()) == u64::from(io.blocks) << self.shift
             && !io.flags.any(self.foreign)
-            && io.meta.is_empty()
             && (self.shapeless || self.fits(io))
     }
 
@@ -195,6 +213,8 @@ impl Geometry {
             Op::WriteZeroes => or_max(self.limits.write_zeroes_blocks),
             Op::Copy => or_max(self.limits.copy_blocks),
             Op::ZoneAppend => self.append_blocks,
+            Op::Verify => or_max(self.limits.verify_blocks),
+            Op::WriteUncorrectable => or_max(self.limits.uncorrectable_blocks),
             _ => self.max_blocks,
         }
     }
@@ -214,7 +234,7 @@ impl Geometry {
 
     /// Bytes that a queue keeps for itself.
     pub(crate) fn reserve_bytes(&self) -> u32 {
-        RESERVE_BYTES.max(1 << self.shift)
+        RESERVE_BYTES.max((1 << self.shift) + self.meta)
     }
 
     /// Blocks of one bounce buffer, which goes down as one segment.
@@ -222,9 +242,15 @@ impl Geometry {
         (BOUNCE_BYTES.min(or_max(self.segment_bytes)) >> self.shift).max(1)
     }
 
+    /// Is its metadata as long as it has to be, where it may have any? Two payloads, of a compare and a write, have none.
+    pub(crate) fn has_right_metadata(&self, io: &Io) -> bool {
+        let moves = matches!(io.op, Op::Read | Op::Write | Op::Compare);
+        io.meta.is_empty() || (moves && u64::from(io.meta.bytes()) == u64::from(io.blocks) * u64::from(self.meta))
+    }
+
     /// Does anything need a bounce buffer?
     pub(crate) fn may_bounce(&self) -> bool {
-        let emulates = [Op::Compare, Op::CompareAndWrite, Op::Copy, Op::WriteZeroes].iter().any(|op| !self.ops.has(*op));
+        let emulates = [Op::Compare, Op::CompareAndWrite, Op::Copy, Op::WriteZeroes, Op::Verify].iter().any(|op| !self.ops.has(*op));
         emulates || self.look_at_segments || self.max_segments != u16::MAX
     }
 }

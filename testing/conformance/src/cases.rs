@@ -1,5 +1,6 @@
 //! The cases, by name. Each gets a fresh device on fresh reactors.
 
+mod beside;
 mod change;
 mod data;
 mod early;
@@ -37,6 +38,8 @@ cases! {
     1 data::misaligned_segments,
     1 data::flush,
     1 data::fua,
+    1 beside::metadata,
+    1 beside::metadata_of_the_wrong_length,
     1 emptying::write_zeroes,
     1 emptying::unmap,
     1 emptying::seek,

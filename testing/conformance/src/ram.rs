@@ -12,6 +12,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub struct Ram {
     info: Arc<DeviceInfo>,
     bytes: Arc<Mutex<Vec<u8>>>,
+    /// Metadata of the blocks; a write without any leaves zeroes. Nothing of it is made or checked.
+    beside: Arc<Mutex<Vec<u8>>>,
 }
 
 impl Ram {
@@ -32,7 +34,9 @@ impl Ram {
     /// If memory cannot hold it.
     pub fn with(info: DeviceInfo) -> Ram {
         let bytes = Arc::new(Mutex::new(vec![0; info.bytes() as usize]));
-        Ram { info: Arc::new(info), bytes }
+        let each = info.metadata.map_or(0, |m| usize::from(m.bytes));
+        let beside = Arc::new(Mutex::new(vec![0; info.blocks as usize * each]));
+        Ram { info: Arc::new(info), bytes, beside }
     }
 }
 
@@ -68,9 +72,44 @@ impl BlockQueue for RamQueue {
     fn poll(&mut self, _cx: &mut Cx, done: &mut Done) {
         let mut bytes = self.ram.bytes.lock().unwrap_or_else(PoisonError::into_inner);
         for mut io in self.taken.drain(..std::mem::take(&mut self.kicked)) {
-            io.status = serve(&self.ram.info, &mut bytes, &io).unwrap_or_else(|refused| refused);
+            let ended = serve(&self.ram.info, &mut bytes, &io);
+            io.status = ended.and_then(|status| self.ram.serve_beside(&io).map(|()| status)).unwrap_or_else(|refused| refused);
             done.push(io);
         }
+    }
+}
+
+impl Ram {
+    /// The metadata of a request that was served otherwise.
+    fn serve_beside(&self, io: &Io) -> Result<(), Status> {
+        let each = self.info.metadata.map_or(0, |m| usize::from(m.bytes));
+        if each == 0 || !matches!(io.op, Op::Read | Op::Write | Op::Compare) {
+            return if io.meta.is_empty() { Ok(()) } else { Err(Status::Invalid) };
+        }
+        let range = io.lba as usize * each..(io.lba as usize + io.blocks as usize) * each;
+        let mut beside = self.beside.lock().unwrap_or_else(PoisonError::into_inner);
+        let there = beside.get_mut(range).ok_or(Status::OutOfRange)?;
+        if io.meta.is_empty() {
+            if io.op == Op::Write {
+                there.fill(0);
+            }
+            return Ok(());
+        }
+        if io.meta.bytes() as usize != there.len() {
+            return Err(Status::Invalid);
+        }
+        match io.op {
+            Op::Read => io.meta.write_at(0, there),
+            Op::Write => io.meta.read_at(0, there),
+            _ => {
+                let mut given = vec![0; there.len()];
+                io.meta.read_at(0, &mut given);
+                if given != there {
+                    return Err(Status::Miscompare);
+                }
+            }
+        }
+        Ok(())
     }
 }
 

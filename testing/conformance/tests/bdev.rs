@@ -6,7 +6,7 @@ use common::opened;
 use doorbell_backends::malloc::{Malloc, MallocOptions};
 use doorbell_backends::passthru::Passthru;
 use doorbell_bdev::Access;
-use doorbell_block::{BlockDevice, Cx, DeviceInfo, Limits, Op, OpSet, ReadAfterUnmap, WriteCache};
+use doorbell_block::{BlockDevice, Cx, DeviceInfo, Limits, Metadata, Op, OpSet, ReadAfterUnmap, WriteCache};
 use doorbell_conformance::{Ram, Subject, Suite};
 use doorbell_mem::Regions;
 use doorbell_sim::{DiskSpec, SimDisk, seeds};
@@ -55,6 +55,29 @@ fn over_memory_that_only_reads_and_writes() {
     }
 }
 
+fn with_metadata(info: DeviceInfo) -> DeviceInfo {
+    DeviceInfo { metadata: Some(Metadata { bytes: 16, interleaved: false, protection: None }), ..info }
+}
+
+#[test]
+fn over_memory_with_metadata() {
+    let cases = ["metadata", "metadata_of_the_wrong_length"];
+    for limits in [Limits::default(), Limits { transfer_blocks: 3, segments: 1, align_bytes: 512, ..Limits::default() }] {
+        let info = with_metadata(DeviceInfo { limits, ..DeviceInfo::plain(9, 1000) });
+        let report = layered(move || Arc::new(Ram::with(info.clone())), Access::Write).run_simulated();
+        report.assert_passed();
+        assert!(cases.iter().all(|case| report.passed().contains(case)), "{:?}", report.skipped());
+    }
+    let info = with_metadata(Ram::new(9, 1000).info().as_ref().clone());
+    let bare = Suite::new("memory", move |_| {
+        let ram = Ram::with(info.clone());
+        async move { Ok(Subject::new(Arc::new(ram))) }
+    });
+    let report = bare.only(&cases).run_simulated();
+    report.assert_passed();
+    assert_eq!(report.passed(), cases);
+}
+
 #[test]
 fn opened_to_read() {
     layered(|| Arc::new(Ram::new(9, 1000)), Access::Read).run_simulated().assert_passed();
@@ -84,6 +107,8 @@ fn narrow() -> Limits {
         unmap_blocks: 20,
         write_zeroes_blocks: 24,
         copy_blocks: 8,
+        verify_blocks: 0,
+        uncorrectable_blocks: 0,
         align_bytes: 4,
     }
 }

@@ -78,6 +78,8 @@ fn disk_with_every_limit() {
             unmap_blocks: 100,
             write_zeroes_blocks: 50,
             copy_blocks: 16,
+            verify_blocks: 0,
+            uncorrectable_blocks: 0,
             align_bytes: 4,
         };
         spec.info.atomic = AtomicUnits { normal_blocks: 4, power_fail_blocks: 4 };

@@ -24,6 +24,8 @@ enum Plan {
     Zeroes,
     /// Reads, compared here.
     Compare,
+    /// Reads, of which nothing is kept.
+    Verify,
     /// Read a part, write it elsewhere.
     Copy {
         /// From the end, because the ranges overlap that way.
@@ -124,6 +126,8 @@ impl Fan {
     }
 
     fn child_done(&mut self, cx: &mut Cx, mut child: Box<Io>, bounced: bool) {
+        // It may be a part of the same buffer.
+        child.meta.clear();
         if bounced
             && self.keeps_buffer
             && self.spare_buffer.is_none()
@@ -161,6 +165,7 @@ impl ServiceQueue {
         let plan = match io.op {
             Op::WriteZeroes if !native => Plan::Zeroes,
             Op::Compare if !native => Plan::Compare,
+            Op::Verify if !native => Plan::Verify,
             Op::Copy if !native => {
                 let blocks = u64::from(io.blocks);
                 Plan::Copy { backward: io.source < io.lba && io.source + blocks > io.lba }
@@ -232,7 +237,7 @@ impl ServiceQueue {
                     Part { offset: p.issued, blocks, bounce: true }
                 }
             }
-            Plan::Compare | Plan::CompareAndWrite => {
+            Plan::Compare | Plan::CompareAndWrite | Plan::Verify => {
                 Part { offset: p.issued, blocks: to_boundary.min(bounce_blocks).min(g.max_blocks), bounce: true }
             }
             Plan::Zeroes | Plan::SecondHalf => {
@@ -242,7 +247,9 @@ impl ServiceQueue {
             Plan::Parts => {
                 let limit = g.limit(p.io.op);
                 if p.io.sg.is_empty() {
-                    return Part { offset: p.issued, blocks: rest.min(limit), bounce: false };
+                    let whole = matches!(p.io.op, Op::Verify | Op::WriteUncorrectable);
+                    let most = if whole { to_boundary } else { rest };
+                    return Part { offset: p.issued, blocks: most.min(limit), bounce: false };
                 }
                 let unit = match p.io.op {
                     Op::Write => g.write_unit,
@@ -267,24 +274,32 @@ impl ServiceQueue {
         let shift = self.geometry.shift;
         let Some(mut child) = self.fan.child(cx) else { return false };
         if part.bounce {
-            let least = if self.must_be_whole(slot) { part.blocks << shift } else { self.geometry.reserve_bytes() >> shift << shift };
-            let want = part.blocks << shift;
+            let beside = self.beside(slot);
+            let each = (1 << shift) + beside;
+            let want = part.blocks * each;
+            let least = if self.must_be_whole(slot) { want } else { self.geometry.reserve_bytes() / each * each };
             let Some(buffer) = self.fan.buffer(cx, want, least.min(want)) else {
                 self.fan.child_done(cx, child, false);
                 return false;
             };
-            let blocks = buffer.len() >> shift;
+            let blocks = buffer.len() / each;
             if let Some(Some(Parent { plan: Plan::Copy { backward: true }, .. })) = self.fan.parents.get(slot as usize) {
                 part.offset += part.blocks - blocks;
             }
             part.blocks = blocks;
-            child.sg.push(buffer);
+            match beside {
+                0 => child.sg.push(buffer),
+                _ => {
+                    child.sg.push(buffer.slice(0, blocks << shift));
+                    child.meta.push(buffer.slice(blocks << shift, blocks * beside));
+                }
+            }
         }
         let Some(Some(p)) = self.fan.parents.get_mut(slot as usize) else {
             self.fan.child_done(cx, child, part.bounce);
             return true;
         };
-        fill_child(p, &mut child, &part, shift, self.geometry.fua);
+        fill_child(p, &mut child, &part, &self.geometry);
         let mark = if part.bounce { BOUNCED } else { 0 };
         child.push(CHILD | mark | u64::from(slot) << 32 | u64::from(part.offset));
         p.issued += part.blocks;
@@ -294,6 +309,14 @@ impl ServiceQueue {
         }
         self.down(cx, child);
         true
+    }
+
+    /// Bytes of metadata of each block that a part's own buffer has to hold.
+    fn beside(&self, slot: u16) -> u32 {
+        match self.fan.parents.get(slot as usize) {
+            Some(Some(Parent { plan: Plan::Compare, io, .. })) if !io.meta.is_empty() => self.geometry.meta,
+            _ => 0,
+        }
     }
 
     fn must_be_whole(&self, slot: u16) -> bool {
@@ -306,13 +329,13 @@ impl ServiceQueue {
         let word = child.pop();
         let (slot, offset) = ((word >> 32) as u16, word as u32);
         let bounced = word & BOUNCED != 0;
-        let shift = self.geometry.shift;
+        let (shift, meta) = (self.geometry.shift, self.geometry.meta);
         let Some(Some(p)) = self.fan.parents.get_mut(slot as usize) else {
             return self.fan.child_done(cx, child, bounced);
         };
         p.left -= 1;
         p.kids.iter_mut().filter(|k| **k == Some(child.id())).for_each(|k| *k = None);
-        let status = if child.status.is_ok() { digest(p, &child, bounced, offset, shift) } else { Err(child.status) };
+        let status = if child.status.is_ok() { digest(p, &child, bounced, offset, (shift, meta)) } else { Err(child.status) };
         match status {
             Ok(Next::Done) => {}
             Ok(Next::Write) if p.status.is_ok() => {
@@ -426,15 +449,20 @@ fn copy_blocks(g: &Geometry, most: u32, a: u64, b: u64, toward: Toward) -> u32 {
 }
 
 /// Makes a child of a part.
-fn fill_child(p: &mut Parent, child: &mut Io, part: &Part, shift: u8, fua: bool) {
+fn fill_child(p: &mut Parent, child: &mut Io, part: &Part, g: &Geometry) {
+    let shift = g.shift;
     let lba = p.io.lba + u64::from(part.offset);
     let bytes = part.blocks << shift;
-    let keep = if fua { p.io.flags } else { p.io.flags.without(Flags::FUA) };
+    let keep = if g.fua { p.io.flags } else { p.io.flags.without(Flags::FUA) };
     (child.op, child.lba, child.blocks, child.flags) = (p.io.op, lba, part.blocks, Flags::NONE);
+    (child.application_tag, child.application_mask) = (p.io.application_tag, p.io.application_mask);
     match p.plan {
         Plan::Parts => {
             child.flags = keep;
             child.source = p.io.source + u64::from(part.offset);
+            if !p.io.meta.is_empty() {
+                p.io.meta.share(part.offset * g.meta, part.blocks * g.meta, &mut child.meta);
+            }
             if !part.bounce {
                 if !p.io.sg.is_empty() {
                     p.io.sg.share(part.offset << shift, bytes, &mut child.sg);
@@ -447,7 +475,9 @@ fn fill_child(p: &mut Parent, child: &mut Io, part: &Part, shift: u8, fua: bool)
             (child.op, child.flags) = (Op::Write, keep.without(Flags::MAY_UNMAP));
             child.sg.fill(0, bytes, 0);
         }
-        Plan::Compare | Plan::CompareAndWrite => child.op = Op::Read,
+        Plan::CompareAndWrite => child.op = Op::Read,
+        // What is checked on the way is checked here too.
+        Plan::Compare | Plan::Verify => (child.op, child.flags) = (Op::Read, p.io.flags.without(Flags::FUA)),
         Plan::SecondHalf => {
             (child.op, child.flags) = (Op::Write, keep);
             child.sg.copy_from(0, &p.io.sg, (p.io.blocks + part.offset) << shift, bytes);
@@ -457,7 +487,7 @@ fn fill_child(p: &mut Parent, child: &mut Io, part: &Part, shift: u8, fua: bool)
 }
 
 /// What a child brought.
-fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, shift: u8) -> Result<Next, Status> {
+fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, (shift, meta): (u8, u32)) -> Result<Next, Status> {
     let at = offset << shift;
     match (p.plan, child.op) {
         (_, Op::Flush) => Ok(Next::Done),
@@ -467,7 +497,11 @@ fn digest(p: &mut Parent, child: &Io, bounced: bool, offset: u32, shift: u8) -> 
         }
         (Plan::Compare | Plan::CompareAndWrite, Op::Read) => match p.io.sg.first_difference(at, &child.sg, 0, child.sg.bytes()) {
             Some(_) => Err(Status::Miscompare),
-            None => Ok(Next::Done),
+            None if child.meta.is_empty() => Ok(Next::Done),
+            None => match p.io.meta.first_difference(offset * meta, &child.meta, 0, child.meta.bytes()) {
+                Some(_) => Err(Status::Miscompare),
+                None => Ok(Next::Done),
+            },
         },
         (Plan::Copy { .. }, Op::Read) => Ok(Next::Write),
         (_, Op::ZoneAppend) => {

@@ -44,11 +44,12 @@ impl ServiceQueue {
         if io.op.writes() && !g.may_write {
             return Err(Status::ReadOnly);
         }
-        if !Op::COMMON.contains(&io.op) && !g.ops.has(io.op) {
+        let by_hand = Op::COMMON.contains(&io.op) && (io.op != Op::Copy || g.copies_by_hand);
+        if !by_hand && io.op != Op::Verify && !g.ops.has(io.op) {
             return Err(Status::Unsupported);
         }
         let room = io.op == Op::ZoneReport && io.sg.bytes() as usize >= Zone::BYTES;
-        if (u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) && !room) || !io.meta.is_empty() {
+        if (u64::from(io.sg.bytes()) != io.op.payload(io.blocks, g.shift) && !room) || !g.has_right_metadata(io) {
             return Err(Status::Invalid);
         }
         match io.op {
@@ -81,7 +82,7 @@ impl ServiceQueue {
         {
             return Err(Status::Invalid);
         }
-        let read = matches!(io.op, Op::Read | Op::Compare | Op::CompareAndWrite | Op::Copy);
+        let read = matches!(io.op, Op::Read | Op::Compare | Op::CompareAndWrite | Op::Copy | Op::Verify);
         let lacks = (read && !g.ops.has(Op::Read)) || (io.op.writes() && io.op != Op::Unmap && !g.ops.has(Op::Write));
         if lacks { Err(Status::Unsupported) } else { Ok(()) }
     }
@@ -157,8 +158,10 @@ impl ServiceQueue {
             Op::Flush | Op::SeekData | Op::SeekHole | Op::Reset | Op::ZoneReport => Whole::Yes,
             op if op.manages_zones() => Whole::Yes,
             Op::ZoneAppend if fua_ok && g.direct_bytes(io, 0, io.sg.bytes()) == Some(io.sg.bytes()) => Whole::Yes,
-            Op::Read | Op::Write if g.is_plain(io) => Whole::Yes,
-            Op::Unmap | Op::WriteZeroes | Op::Copy if native && fua_ok && io.blocks <= g.limit(io.op) && self.within_boundary(io) => {
+            Op::Read | Op::Write if g.fits_device(io) => Whole::Yes,
+            Op::Unmap | Op::WriteZeroes | Op::Copy | Op::Verify | Op::WriteUncorrectable
+                if native && fua_ok && io.blocks <= g.limit(io.op) && self.within_boundary(io) =>
+            {
                 Whole::Yes
             }
             Op::Compare | Op::CompareAndWrite

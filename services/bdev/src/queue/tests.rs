@@ -8,6 +8,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
+mod metadata;
 mod zones;
 
 const BLOCKS: u64 = 256;
@@ -21,6 +22,8 @@ struct Ram {
 #[derive(Default)]
 struct State {
     data: Mutex<Vec<u8>>,
+    /// Metadata of the blocks, where the device has any.
+    meta: Mutex<Vec<u8>>,
     seen: Mutex<Vec<(Op, u64, u32, Flags)>>,
     /// Keeps reads until they are aborted.
     hang: AtomicU32,
@@ -53,7 +56,7 @@ impl RamQueue {
         let l = self.info.limits;
         self.state.seen.lock().unwrap().push((io.op, io.lba, io.blocks, io.flags));
         assert!(self.info.ops.has(io.op), "{:?} must not reach this device", io.op);
-        assert!(l.transfer_blocks == 0 || io.blocks <= l.transfer_blocks, "too long");
+        assert!(l.transfer_blocks == 0 || io.sg.is_empty() || io.blocks <= l.transfer_blocks, "too long");
         assert!(l.segments == 0 || io.sg.segs().len() <= l.segments as usize, "too many segments");
         let crosses = |b: u64| b != 0 && io.blocks > 0 && io.lba / b != (io.lba + u64::from(io.blocks) - 1) / b;
         assert!(!crosses(l.boundary_blocks.into()), "crosses a boundary");
@@ -68,9 +71,12 @@ impl RamQueue {
         match io.op {
             Op::Read => io.sg.write_at(0, &data[range]),
             Op::Write | Op::ZoneAppend => io.sg.read_at(0, &mut data[range]),
+            Op::Verify => assert!(l.verify_blocks == 0 || io.blocks <= l.verify_blocks, "too long"),
+            Op::WriteUncorrectable => data[range].fill(0xee),
             Op::Reset => drop(self.state.resets.fetch_add(1, Ordering::SeqCst)),
             _ => {}
         }
+        self.serve_metadata(io);
         io.status = Status::Ok;
     }
 
@@ -88,6 +94,21 @@ impl RamQueue {
         }
         *pointer += u64::from(io.blocks);
         assert!(*pointer <= start + zones.blocks, "a write beyond the end of its zone");
+    }
+
+    /// A write without metadata leaves zeroes.
+    fn serve_metadata(&self, io: &mut Io) {
+        let Some(metadata) = self.info.metadata else { return };
+        let each = usize::from(metadata.bytes);
+        let range = io.lba as usize * each..(io.lba as usize + io.blocks as usize) * each;
+        assert!(io.meta.is_empty() || io.meta.bytes() as usize == range.len(), "metadata of the wrong length");
+        let mut meta = self.state.meta.lock().unwrap();
+        match io.op {
+            Op::Read if !io.meta.is_empty() => io.meta.write_at(0, &meta[range]),
+            Op::Write if io.meta.is_empty() => meta[range].fill(0),
+            Op::Write => io.meta.read_at(0, &mut meta[range]),
+            _ => {}
+        }
     }
 }
 
@@ -133,8 +154,9 @@ fn info() -> DeviceInfo {
 
 /// Runs `test` on a device of this kind, and checks that nothing was lost.
 fn on<F: Future<Output = ()> + 'static>(info: DeviceInfo, test: impl FnOnce(Local, Arc<Handle>, Arc<State>) -> F + 'static) {
-    let state =
-        Arc::new(State { data: Mutex::new((0..BLOCKS as usize * 512).map(|n| (n / 512 * 7 + n) as u8).collect()), ..State::default() });
+    let meta = vec![0; BLOCKS as usize * info.metadata.map_or(0, |m| usize::from(m.bytes))];
+    let data = (0..BLOCKS as usize * 512).map(|n| (n / 512 * 7 + n) as u8).collect();
+    let state = Arc::new(State { data: Mutex::new(data), meta: Mutex::new(meta), ..State::default() });
     let device = Arc::new(Ram { info, state: state.clone() });
     let config = Config { reactors: 2, ..Config::default() };
     let (_, closed): (_, Vec<Closed>) = run(&config, |local| async move {

@@ -1,7 +1,7 @@
 //! A block device, as clients see it.
 
 use crate::{Bdev, ClaimKind, LimitKind};
-use doorbell_block::Op;
+use doorbell_block::{Guard, Metadata, Op, ProtectionType};
 use serde_json::{Map, Value, json};
 
 const MIB: u64 = 1 << 20;
@@ -28,6 +28,9 @@ pub(crate) fn bdev(b: &Bdev) -> Value {
     put("preferred_unmap_granularity", p.unmap_granularity.into());
     put("uuid", uuid.to_string().into());
     put("numa_id", (-1).into());
+    if let Some(metadata) = info.metadata {
+        describe_metadata(&metadata, &mut put);
+    }
     put(
         "assigned_rate_limits",
         json!({
@@ -68,9 +71,26 @@ pub(crate) fn bdev(b: &Bdev) -> Value {
             "zone_management": has(Op::ZoneReset) && writes, "zone_append": has(Op::ZoneAppend) && writes,
             "compare": has(Op::Compare),
             "compare_and_write": has(Op::CompareAndWrite), "abort": true, "seek_hole": has(Op::SeekHole), "seek_data": has(Op::SeekData),
-            "copy": has(Op::Copy), "nvme_iov_md": false, "nvme_nssr": false, "write_uncorrectable": false,
+            "copy": has(Op::Copy), "nvme_iov_md": false, "nvme_nssr": false, "write_uncorrectable": has(Op::WriteUncorrectable) && writes,
         }),
     );
     put("driver_specific", b.driver_specific());
     Value::Object(o)
+}
+
+/// Metadata, as SPDK writes it of a device that has some. What it calls enabled is checked of a request that does not say otherwise.
+fn describe_metadata(metadata: &Metadata, put: &mut impl FnMut(&str, Value)) {
+    put("md_size", metadata.bytes.into());
+    put("md_interleave", metadata.interleaved.into());
+    put("dif_type", metadata.protection.map_or(0, |p| p.kind as u8).into());
+    let Some(protection) = metadata.protection else { return };
+    put("dif_is_head_of_md", protection.first.into());
+    let reference = protection.kind != ProtectionType::Three;
+    put("enabled_dif_check_types", json!({ "reftag": reference, "apptag": false, "guard": true }));
+    let format = match protection.guard {
+        Guard::Crc16 => 0,
+        Guard::Crc32c => 1,
+        Guard::Crc64 => 2,
+    };
+    put("dif_pi_format", format.into());
 }
