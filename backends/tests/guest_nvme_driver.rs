@@ -7,6 +7,9 @@
 mod model;
 mod vfio;
 
+#[path = "guest_nvme_driver/metadata.rs"]
+mod metadata;
+
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Op, OpSet, OpenError, Status, Token};
 use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, State};
 use doorbell_pci::sysfs::Sysfs;
@@ -46,7 +49,8 @@ async fn zero(local: &Local, device: Arc<dyn BlockDevice>) {
     zeroes.fill(0, zeroes.len(), 0);
     let step = zeroes.len() >> shift;
     for lba in (0..blocks).step_by(step as usize) {
-        let status = model::transfer(&queue, Op::Write, Flags::NONE, lba, step, vec![zeroes.clone()]).await;
+        let blocks = step.min((blocks - lba) as u32);
+        let status = model::transfer(&queue, Op::Write, Flags::NONE, lba, blocks, vec![zeroes.slice(0, blocks << shift)]).await;
         assert_eq!(status, Status::Ok);
     }
 }

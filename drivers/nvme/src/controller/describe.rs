@@ -64,6 +64,11 @@ impl Identity {
         Vwc::from_bits(self.raw.vwc).present()
     }
 
+    /// Is it reached over a network? Only such a one has capsules.
+    pub(crate) fn is_remote(&self) -> bool {
+        self.raw.ioccsz.get() > 0
+    }
+
     pub(crate) fn sgl_support(&self) -> u8 {
         SglSupport::from_bits(self.raw.sgls.get()).support()
     }

@@ -8,9 +8,9 @@ use crate::admin::Payload;
 use crate::error::NvmeError;
 use crate::shared::{State, Why};
 use doorbell_pci::queue::ShadowPages;
-use doorbell_wire_nvme::feature::NumberOfQueues;
-use doorbell_wire_nvme::identify::Controller;
-use doorbell_wire_nvme::{AdminCommand, Cns, Csi, FeatureId, SetFeatures};
+use doorbell_wire_nvme::feature::{HostBehavior, NumberOfQueues};
+use doorbell_wire_nvme::identify::{Controller, Ctratt};
+use doorbell_wire_nvme::{AdminCommand, Cns, Csi, FeatureId, SetFeatures, bytes};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -47,6 +47,9 @@ impl Inner {
             return Ok(());
         }
         self.agree_on_queues().await?;
+        if Ctratt::from_bits(identity.raw.ctratt.get()).elbas() {
+            self.say_what_is_known().await;
+        }
         if let (Transport::Memory(memory), true, true) = (&self.transport, self.options.shadow_doorbells, identity.oacs().doorbell_buffer())
         {
             self.use_shadows(memory).await;
@@ -65,6 +68,17 @@ impl Inner {
         let most = u32::from(granted.submission().min(granted.completion())) + 1;
         self.shared.pairs_max.store(most.min(wanted.into()), Ordering::Relaxed);
         Ok(())
+    }
+
+    /// Set Features, Host Behavior Support: formats with wide guards are known here, and retry delays are heeded. A controller that
+    /// was not told may refuse commands to namespaces with such formats (Base 2.1, 5.1.25.1.14).
+    async fn say_what_is_known(&self) {
+        let behavior = HostBehavior { acre: 1, lbafee: 1, ..HostBehavior::default() };
+        let set = SetFeatures { fid: FeatureId::HOST_BEHAVIOR, ..SetFeatures::default() };
+        let sqe = AdminCommand::SetFeatures(set).encode();
+        if let Err(error) = self.command("Set Features (host behavior)", sqe, Payload::Out(bytes(&behavior).to_vec())).await {
+            tracing::debug!(controller = %self.name, %error, "it does not learn that wide guards are known here");
+        }
     }
 
     async fn use_shadows(&self, memory: &Memory) {

@@ -2,8 +2,8 @@
 
 use super::Inner;
 use crate::error::NvmeError;
-use crate::namespace::{Described, Namespace, ZonedPages};
-use doorbell_wire_nvme::identify::{self, NamespaceId, NamespaceIds, NamespaceList, NvmController, ZonedController};
+use crate::namespace::{Described, Namespace, Pages, ZonedPages};
+use doorbell_wire_nvme::identify::{self, Ctratt, NamespaceId, NamespaceIds, NamespaceList, NvmController, ZonedController};
 use doorbell_wire_nvme::{Cns, Csi, NSID_ALL, bytes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -130,7 +130,14 @@ impl Inner {
         let zoned = if csi == Csi::ZONED { Some(self.zoned(nsid).await?) } else { None };
         let facts = self.facts.borrow().clone();
         let facts = facts.ok_or_else(|| NvmeError::unusable(&self.name, "it is not identified"))?;
-        Described::new(raw, &facts.identity, facts.max_bytes, limits, csi, zoned.as_ref(), (uuid, nguid, eui64))
+        // What is protected may be cut in another way than it was before 2.0 (NVM 1.1, 4.1.5.3).
+        let is_protected = raw.dps & 7 != 0 && raw.format().ms.get() > 0;
+        let extended = match is_protected && Ctratt::from_bits(facts.identity.raw.ctratt.get()).elbas() {
+            true => Some(self.identify_cns(Cns::CSI_NAMESPACE, nsid, Csi::NVM).await?),
+            false => None,
+        };
+        let pages = Pages { limits, extended: extended.as_deref() };
+        Described::new(raw, &facts.identity, facts.max_bytes, &pages, csi, zoned.as_ref(), (uuid, nguid, eui64))
             .map_err(|why| NvmeError::unusable(&self.name, why))
     }
 }

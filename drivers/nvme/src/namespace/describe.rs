@@ -1,11 +1,11 @@
 //! What a namespace says of itself, checked, as a block device's description.
 
-use super::ZonedPages;
 use super::zones::{self, Found};
+use super::{Format, ZonedPages};
 use crate::controller::Identity;
 use doorbell_block::{AtomicUnits, DeviceInfo, Limits, Op, OpSet, Preferred, ReadAfterUnmap, WriteCache};
-use doorbell_wire_nvme::identify::{DlFeat, Flbas, Namespace, NsAttr, NsFeat, NvmController};
-use doorbell_wire_nvme::{Csi, Protection};
+use doorbell_wire_nvme::Csi;
+use doorbell_wire_nvme::identify::{DlFeat, Namespace, NsAttr, NsFeat, NvmController, NvmNamespace};
 
 /// Names of a namespace; zeroes and `None` where it has none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -16,40 +16,6 @@ pub struct Ids {
     pub nguid: [u8; 16],
     /// Extended unique identifier.
     pub eui64: [u8; 8],
-}
-
-/// Metadata of each block, and what protects it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Format {
-    /// Bytes of metadata of a block.
-    pub metadata_bytes: u16,
-    /// Does it follow each block's data, rather than lie in a buffer of its own?
-    pub extended: bool,
-    /// Type of protection information, 1 to 3; 0 for none.
-    pub protection: u8,
-}
-
-impl Format {
-    /// The controller makes and checks what protects the data; none of it travels.
-    #[inline]
-    pub(super) fn protection(self, lba: u64) -> Protection {
-        if self.protection == 0 {
-            return Protection::default();
-        }
-        // Type 3 has no reference tag to check; in the others it is the low half of the block's number (NVM 1.1, 5.3.3).
-        let check_reference = self.protection != 3;
-        let reference_tag = if check_reference { (lba & 0xffff_ffff) as u32 } else { 0 };
-        Protection { act: true, check_guard: true, check_reference, reference_tag, ..Protection::default() }
-    }
-
-    /// PRINFOR of a copy.
-    pub(super) fn copy_checks(self) -> u8 {
-        match self.protection {
-            0 => 0,
-            3 => 0b1100,
-            _ => 0b1101,
-        }
-    }
 }
 
 /// A namespace's description.
@@ -73,6 +39,12 @@ pub struct Described {
     pub raw: Box<Namespace>,
 }
 
+/// What the NVM command set says of a controller and a namespace, where they follow a version that has it.
+pub(crate) struct Pages<'a> {
+    pub(crate) limits: Option<&'a NvmController>,
+    pub(crate) extended: Option<&'a NvmNamespace>,
+}
+
 /// Blocks of a command at most: the field has 16 bits and is zero-based.
 pub(super) const BLOCKS_MAX: u32 = 1 << 16;
 
@@ -81,7 +53,7 @@ impl Described {
         raw: Box<Namespace>,
         of: &Identity,
         max_bytes: u32,
-        limits: Option<&NvmController>,
+        pages: &Pages<'_>,
         csi: Csi,
         zoned: Option<&ZonedPages>,
         ids: (Option<[u8; 16]>, [u8; 16], [u8; 8]),
@@ -91,13 +63,20 @@ impl Described {
         if block > max_bytes {
             return Err(format!("a block has {block} bytes, a command carries {max_bytes}"));
         }
-        let format = Format {
-            metadata_bytes: raw.format().ms.get(),
-            extended: Flbas::from_bits(raw.flbas).extended_metadata(),
-            protection: raw.dps & 7,
-        };
-        let usable = usable(csi, format);
-        let found = zoned.map(|pages| pages.find(&raw, max_bytes, shift)).transpose()?;
+        let format = Format::new(&raw, pages.extended);
+        let transfer = max_bytes / (block + u32::from(format.beside_bytes()));
+        if transfer == 0 {
+            return Err(format!(
+                "a block and its metadata have {} bytes, a command carries {max_bytes}",
+                block + u32::from(format.beside_bytes())
+            ));
+        }
+        let usable = usable(csi, format, of.is_remote());
+        let mut found = zoned.map(|pages| pages.find(&raw, max_bytes, shift)).transpose()?;
+        if let Some(found) = found.as_mut().filter(|_| format.metadata_bytes > 0 && !format.is_all_made()) {
+            // An append brings no metadata: it is for the controller to make, all of it.
+            found.zones.max_append_blocks = 0;
+        }
         let dlfeat = DlFeat::from_bits(raw.dlfeat);
         let zeroed = dlfeat.read() == 1;
         let info = DeviceInfo {
@@ -108,9 +87,12 @@ impl Described {
             write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
             read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
             read_after_unmap: if zeroed { ReadAfterUnmap::Zeroes } else { ReadAfterUnmap::Undefined },
-            limits: self::limits(&raw, max_bytes >> shift, limits, found.as_ref()),
+            limits: self::limits(&raw, format.longest(transfer), pages.limits, found.as_ref()),
             preferred: preferred(&raw),
             atomic: atomic(&raw, of),
+            metadata: format.metadata(),
+            // What a request's metadata is, is said in a word on it.
+            frames: u8::from(format.metadata_bytes > 0),
             zones: found.map(|found| found.zones),
             ..DeviceInfo::plain(shift, raw.nsze.get())
         };
@@ -121,20 +103,22 @@ impl Described {
     }
 }
 
-fn usable(csi: Csi, format: Format) -> Result<(), String> {
+fn usable(csi: Csi, format: Format, remote: bool) -> Result<(), String> {
     if !matches!(csi, Csi::NVM | Csi::ZONED) {
         let name = csi.name().unwrap_or("an unknown command set");
         return Err(format!("it follows the {name}, which is no block device"));
     }
-    match (format.metadata_bytes, format.protection) {
-        (0, _) => Ok(()),
-        // The controller makes and strips exactly this when it is asked to (NVM 1.1, 5.3.1.2).
-        (8, 1..=3) => Ok(()),
-        (bytes, 0) => Err(format!("each block has {bytes} bytes of metadata, which a block device cannot carry: format it without")),
-        (bytes, _) => {
-            Err(format!("protection information in {bytes} bytes of metadata cannot be left to the controller: format it with 8"))
-        }
+    if format.protection != 0 && format.layout.is_none() {
+        return Err(format!(
+            "type {} of protection information in {} bytes of metadata is not known",
+            format.protection, format.metadata_bytes
+        ));
     }
+    // A command over a network has one data pointer (Base 2.1, 3.3.2.1.1).
+    if remote && format.metadata_bytes > 0 && !format.extended {
+        return Err("its metadata lies apart from the data, which no command over a network can carry".to_owned());
+    }
+    Ok(())
 }
 
 fn physical(raw: &Namespace, block: u32) -> u32 {
@@ -145,10 +129,10 @@ fn physical(raw: &Namespace, block: u32) -> u32 {
 
 fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
     let oncs = of.oncs();
-    // The controller strips protection information from what it reads, but not from what it compares (NVM 1.1, 5.3.1.4).
-    let compare = oncs.compare() && format.protection == 0;
+    // A compare without metadata would find it different: it can leave none out (NVM 1.1, 3.3.1).
+    let compare = oncs.compare() && format.metadata_bytes == 0;
     // A device that copies says how much: QEMU's implicit namespace offers Copy and limits it to nothing.
-    let copy = oncs.copy() && of.raw.ocfs.get() & 1 != 0 && raw.mssrl.get() > 0 && raw.mcl.get() > 0;
+    let copy = oncs.copy() && format.may_copy(of.raw.ocfs.get()) && raw.mssrl.get() > 0 && raw.mcl.get() > 0;
     let mut ops = OpSet::of(&[Op::Read, Op::Write, Op::Flush, Op::Reset]);
     for (has, op) in [
         (compare, Op::Compare),
@@ -156,6 +140,8 @@ fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
         (oncs.write_zeroes(), Op::WriteZeroes),
         (oncs.dataset_management(), Op::Unmap),
         (copy, Op::Copy),
+        (oncs.verify(), Op::Verify),
+        (oncs.write_uncorrectable(), Op::WriteUncorrectable),
     ] {
         if has {
             ops = ops.with(op);
@@ -177,15 +163,15 @@ fn zoned_ops(ops: OpSet, found: Option<&Found>) -> OpSet {
 
 fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>, found: Option<&Found>) -> Limits {
     let transfer_blocks = transfer.clamp(1, BLOCKS_MAX);
-    // A power of two of memory pages of 4 KiB.
-    let wzsl = nvm.map_or(0, |n| n.wzsl);
-    let pages = |log2: u8| 1u64.checked_shl(u32::from(log2)).unwrap_or(u64::MAX).saturating_mul(4096);
     let block = u64::from(raw.block_len().unwrap_or(512));
-    let write_zeroes_blocks = match wzsl {
-        // Before 2.0 the limit of transfers holds, if there is any.
-        0 if nvm.is_none() => transfer_blocks,
-        0 => BLOCKS_MAX,
-        log2 => u32::try_from(pages(log2) / block).unwrap_or(BLOCKS_MAX).clamp(1, BLOCKS_MAX),
+    // A power of two of memory pages of 4 KiB. Before 2.0 the limit of transfers holds, if there is any.
+    let of_pages = |log2: Option<u8>| match log2 {
+        None => transfer_blocks,
+        Some(0) => BLOCKS_MAX,
+        Some(log2) => {
+            let bytes = 1u64.checked_shl(log2.into()).unwrap_or(u64::MAX).saturating_mul(4096);
+            u32::try_from(bytes / block).unwrap_or(BLOCKS_MAX).clamp(1, BLOCKS_MAX)
+        }
     };
     let unmap_blocks = nvm.map_or(0, |n| n.dmrsl.get());
     let one_copy = [u32::from(raw.mssrl.get()), raw.mcl.get(), BLOCKS_MAX].into_iter().filter(|n| *n > 0).min().unwrap_or(1);
@@ -194,8 +180,10 @@ fn limits(raw: &Namespace, transfer: u32, nvm: Option<&NvmController>, found: Op
         // That of its zones is one that reads may not cross; the other is for speed.
         boundary_blocks: found.map(|f| f.boundary).filter(|b| *b > 0).unwrap_or(raw.noiob.get().into()),
         unmap_blocks,
-        write_zeroes_blocks,
+        write_zeroes_blocks: of_pages(nvm.map(|n| n.wzsl)),
         copy_blocks: one_copy,
+        verify_blocks: of_pages(nvm.map(|n| n.vsl)),
+        uncorrectable_blocks: of_pages(nvm.map(|n| n.wusl)),
         ..Limits::default()
     }
 }

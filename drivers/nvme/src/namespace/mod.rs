@@ -3,17 +3,22 @@
 //! Its queues share their reactor's queue pair. A layer above splits what is too long or crosses a boundary; here a request becomes a
 //! command.
 
+mod carry;
 mod describe;
+mod format;
 mod queue;
 mod zones;
 
-pub use describe::{Described, Format, Ids};
+pub(crate) use describe::Pages;
+pub use describe::{Described, Ids};
+pub use format::Format;
 pub(crate) use zones::ZonedPages;
 
 use crate::pair::{Pair, Translate};
 use crate::shared::Shared;
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Io, Op, OpenError, Shape, Token, Zones};
-use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, WriteZeroes};
+use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, WriteUncorrectable, WriteZeroes};
+use format::Maker;
 use queue::Queue;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -117,18 +122,15 @@ impl BlockDevice for Namespace {
 }
 
 impl Facts {
-    fn protection(&self, lba: u64) -> Protection {
-        self.format.protection(lba)
+    fn protection(&self, io: &Io) -> Protection {
+        // Where there is metadata, the queue has said on the request whose it is.
+        let maker = if self.format.metadata_bytes == 0 { Maker::Controller } else { carry::maker(io.top()) };
+        self.format.protection(io, maker)
     }
 
     fn transfer(&self, io: &Io) -> ReadWrite {
-        ReadWrite {
-            slba: io.lba,
-            blocks: io.blocks,
-            fua: io.flags.has(Flags::FUA),
-            protection: self.protection(io.lba),
-            ..ReadWrite::default()
-        }
+        let fua = io.op == Op::Write && io.flags.has(Flags::FUA);
+        ReadWrite { slba: io.lba, blocks: io.blocks, fua, protection: self.protection(io), ..ReadWrite::default() }
     }
 }
 
@@ -149,16 +151,18 @@ impl Translate for Facts {
             }
         }
         let command = match io.op {
-            Op::Read => IoCommand::Read(ReadWrite { fua: false, ..self.transfer(io) }),
+            Op::Read => IoCommand::Read(self.transfer(io)),
             Op::Write => IoCommand::Write(self.transfer(io)),
-            Op::Compare => IoCommand::Compare(ReadWrite { fua: false, ..self.transfer(io) }),
+            Op::Compare => IoCommand::Compare(self.transfer(io)),
+            Op::Verify => IoCommand::Verify(self.transfer(io)),
+            Op::WriteUncorrectable => IoCommand::WriteUncorrectable(WriteUncorrectable { slba: io.lba, blocks: io.blocks }),
             Op::WriteZeroes => IoCommand::WriteZeroes(WriteZeroes {
                 slba: io.lba,
                 blocks: io.blocks,
                 fua: io.flags.has(Flags::FUA),
                 deallocate: io.flags.has(Flags::MAY_UNMAP) && self.zeroes_deallocate,
                 // There is nothing to check (NVM 1.1, 3.3.8: PRCHK is zero).
-                protection: Protection { check_guard: false, check_reference: false, ..self.protection(io.lba) },
+                protection: Protection { check_guard: false, check_reference: false, check_application: false, ..self.protection(io) },
                 ..WriteZeroes::default()
             }),
             Op::Unmap => IoCommand::DatasetManagement(DatasetManagement { ranges: 1, deallocate: true, ..DatasetManagement::default() }),
@@ -166,12 +170,13 @@ impl Translate for Facts {
                 sdlba: io.lba,
                 ranges: 1,
                 fua: io.flags.has(Flags::FUA),
-                protection: self.protection(io.lba),
+                protection: self.protection(io),
+                format: self.format.range_format(),
                 protection_read: self.format.copy_checks(),
                 ..Copy::default()
             }),
             // With type 1 the controller makes the tags fit where the data went, and with type 3 it may not (ZNS 1.1, 3.4.1).
-            _ => match zones::command(io, self.protection(io.lba), matches!(self.format.protection, 1 | 2)) {
+            _ => match zones::command(io, self.protection(io), matches!(self.format.protection, 1 | 2)) {
                 Some(command) => command,
                 // Whatever else has no command of its own was refused by the queue.
                 None => IoCommand::Flush,

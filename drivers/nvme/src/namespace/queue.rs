@@ -3,13 +3,14 @@
 //! What needs more than its own segments (a range list, a copy that lies as the device wants it, the second half of a fused pair) gets it
 //! from the reactor's pool and waits for it in one line, which nothing of this queue overtakes.
 
+use super::carry::{self, Aside, Copied};
 use super::{Facts, zones};
 use crate::link::OwnerId;
 use crate::pair::{Finished, Pair, Translate};
 use crate::status::ended;
 use doorbell_block::{Abort, BlockQueue, Cx, Done, Io, IoId, Op, Shape, Status, Token};
 use doorbell_mem::SgList;
-use doorbell_wire_nvme::range::{CopyRange, DsmRange};
+use doorbell_wire_nvme::range::{CopyRange, CopyRangeWide, DsmRange};
 use doorbell_wire_nvme::{Fuse, U16, U32, U64, bytes};
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
@@ -26,9 +27,9 @@ pub(super) struct Queue {
     /// Refused here.
     ready: Done,
     /// Wants a buffer first.
-    wanting: VecDeque<Box<Io>>,
-    /// Payloads that were set aside while their requests travel with another.
-    aside: HashMap<IoId, SgList>,
+    wanting: VecDeque<(Box<Io>, Copied)>,
+    /// What of requests was set aside while they travel with something else.
+    aside: HashMap<IoId, Aside>,
     ended: Vec<(Box<Io>, Finished)>,
     /// Fused pairs that are out.
     fused: Vec<Fused>,
@@ -47,6 +48,28 @@ impl Queue {
         let depth = depth as usize;
         let (ready, ended) = (Vec::with_capacity(depth), Vec::with_capacity(depth));
         Queue { pair, id, who, facts, shape, ready, wanting: VecDeque::new(), aside: HashMap::new(), ended, fused: Vec::new() }
+    }
+
+    /// Have its blocks metadata? Then requests have a word of this queue on them.
+    #[inline]
+    fn has_metadata(&self) -> bool {
+        self.facts.format.metadata_bytes > 0
+    }
+
+    /// Gives a request to the pair: as its own lists are, before anything of it is set aside, `word` says whose its metadata is.
+    #[inline]
+    fn send(&mut self, cx: &mut Cx, mut io: Box<Io>, word: u64) {
+        if self.has_metadata() {
+            io.push(word);
+        }
+        self.pair.borrow_mut().submit(cx, io, None, self.id);
+    }
+
+    /// Is the metadata of a request as long as it has to be, where it may have any?
+    fn has_right_metadata(&self, io: &Io) -> bool {
+        let moves = matches!(io.op, Op::Read | Op::Write | Op::Compare);
+        let bytes = u64::from(io.blocks) * u64::from(self.facts.format.metadata_bytes);
+        io.meta.is_empty() || (moves && u64::from(io.meta.bytes()) == bytes)
     }
 
     fn refuse(&mut self, cx: &mut Cx, mut io: Box<Io>, status: Status) {
@@ -70,18 +93,27 @@ impl Queue {
         {
             return self.refuse(cx, io, status);
         }
+        if !self.has_right_metadata(&io) {
+            return self.refuse(cx, io, Status::Invalid);
+        }
         match io.op {
             op if op.has_range() && io.blocks == 0 => self.refuse(cx, io, Status::Ok),
-            Op::Reset => self.pair.borrow_mut().submit_reset(cx, io, self.id),
-            Op::Unmap | Op::Copy | Op::ZoneReport => {
-                self.wanting.push_back(io);
+            Op::Reset => {
+                let mut io = io;
+                if self.has_metadata() {
+                    io.push(0);
+                }
+                self.pair.borrow_mut().submit_reset(cx, io, self.id);
+            }
+            Op::Unmap | Op::Copy | Op::CompareAndWrite | Op::ZoneReport => {
+                self.wanting.push_back((io, Copied::Least));
                 self.provide(cx);
             }
-            Op::CompareAndWrite => {
-                self.wanting.push_back(io);
+            Op::Read | Op::Write if self.has_metadata() => {
+                self.wanting.push_back((io, Copied::Least));
                 self.provide(cx);
             }
-            _ => self.pair.borrow_mut().submit(cx, io, None, self.id),
+            _ => self.send(cx, io, 0),
         }
     }
 
@@ -94,41 +126,72 @@ impl Queue {
     }
 
     fn provide_some(&mut self, cx: &mut Cx) {
-        while let Some(mut io) = self.wanting.pop_front() {
+        let (format, shift) = (self.facts.format, self.shape.shift());
+        while let Some((mut io, copied)) = self.wanting.pop_front() {
             if io.op == Op::CompareAndWrite {
                 match self.start_fused(cx, io) {
                     Ok(()) => continue,
-                    Err(io) => return self.wanting.push_front(io),
+                    Err(io) => return self.wanting.push_front((io, copied)),
                 }
             }
-            let bytes = match io.op {
-                Op::Unmap => 16,
-                Op::Copy => 32,
-                Op::ZoneReport => zones::report_bytes(io.sg.bytes(), self.facts.max_bytes),
-                _ => io.sg.bytes(),
+            let word = carry::word(&io);
+            let prepared = match io.op {
+                Op::Unmap | Op::Copy => self.ranges(cx, &mut io).map(Some),
+                Op::ZoneReport => self.report(cx, &mut io).map(Some),
+                Op::Read | Op::Write if format.metadata_bytes > 0 => carry::prepare(cx, &mut io, format, shift, copied),
+                _ => carry::payload(cx, &mut io).map(Some),
             };
-            let mut list = SgList::default();
-            if !cx.gather(bytes, &mut list) {
-                self.wanting.push_front(io);
+            let Some(aside) = prepared else {
+                self.wanting.push_front((io, copied));
                 return cx.wait(self.who);
+            };
+            if let Some(aside) = aside {
+                self.aside.insert(io.id(), aside);
             }
-            match io.op {
-                Op::Unmap => {
-                    let range = DsmRange { attributes: U32::new(0), blocks: U32::new(io.blocks), slba: U64::new(io.lba) };
-                    list.write_at(0, bytes_of(&range));
-                }
-                Op::Copy => {
-                    list.write_at(0, bytes_of(&copy_range(&io)));
-                }
-                // What the device does not write is nothing of somebody else's.
-                Op::ZoneReport => list.fill(0, bytes, 0),
-                Op::Read => {}
-                _ => list.copy_from(0, &io.sg, 0, bytes),
-            }
-            std::mem::swap(&mut io.sg, &mut list);
-            self.aside.insert(io.id(), list);
-            self.pair.borrow_mut().submit(cx, io, None, self.id);
+            self.send(cx, io, word);
         }
+    }
+
+    /// Gives a request for a report room for what the device says of its zones.
+    fn report(&self, cx: &mut Cx, io: &mut Io) -> Option<Aside> {
+        let bytes = zones::report_bytes(io.sg.bytes(), self.facts.max_bytes);
+        let mut list = SgList::default();
+        if !cx.gather(bytes, &mut list) {
+            return None;
+        }
+        // What the device does not write is nothing of somebody else's.
+        list.fill(0, bytes, 0);
+        Some(Aside::payload(std::mem::replace(&mut io.sg, list)))
+    }
+
+    /// Gives a request whose payload is a list of ranges that list.
+    fn ranges(&self, cx: &mut Cx, io: &mut Io) -> Option<Aside> {
+        let is_wide = self.facts.format.range_format() == 1;
+        let bytes = match io.op {
+            Op::Unmap => size_of::<DsmRange>(),
+            _ if is_wide => size_of::<CopyRangeWide>(),
+            _ => size_of::<CopyRange>(),
+        };
+        let mut list = SgList::default();
+        list.push(cx.buffer(bytes as u32)?);
+        match io.op {
+            Op::Unmap => {
+                let range = DsmRange { attributes: U32::new(0), blocks: U32::new(io.blocks), slba: U64::new(io.lba) };
+                list.write_at(0, bytes_of(&range));
+            }
+            _ if is_wide => list.write_at(0, bytes_of(&self.wide_copy_range(io))),
+            _ => list.write_at(0, bytes_of(&copy_range(io))),
+        }
+        Some(Aside::payload(std::mem::replace(&mut io.sg, list)))
+    }
+
+    #[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
+    fn wide_copy_range(&self, io: &Io) -> CopyRangeWide {
+        let mut range = CopyRangeWide::default();
+        range.slba = U64::new(io.source);
+        range.nlb = U16::new(io.blocks.saturating_sub(1).min(0xffff) as u16);
+        range.tags = self.facts.format.layout.map_or([0; 10], |layout| layout.range_tags(0, io.source));
+        range
     }
 
     /// Sends a compare and a write as a fused pair. Gives the request back when there is no box, or no room for both: it is woken then.
@@ -159,7 +222,7 @@ impl Queue {
         let refused = self.pair.borrow_mut().submit_fused(cx, [(io, first), (write, second)], self.id);
         match refused {
             None => {
-                self.aside.insert(ids.0, compared);
+                self.aside.insert(ids.0, Aside::payload(compared));
                 self.fused.push(Fused { compare: ids.0, write: ids.1, first: None });
                 Ok(())
             }
@@ -194,18 +257,28 @@ impl Queue {
         done.push(compare);
     }
 
-    /// Restores a payload that was set aside.
+    /// Restores what was set aside.
     #[cold]
     fn restore(&mut self, io: &mut Io) {
-        if let Some(mut list) = self.aside.remove(&io.id()) {
-            std::mem::swap(&mut io.sg, &mut list);
-            if io.op == Op::Read && io.status.is_ok() {
-                io.sg.copy_from(0, &list, 0, io.sg.bytes());
-            }
-            if let (Op::ZoneReport, true, Some(zones)) = (io.op, io.status.is_ok(), &self.facts.zones) {
-                zones::translate(io, &list, zones, self.shape.blocks());
-            }
+        let Some(aside) = self.aside.remove(&io.id()) else { return };
+        let report = (io.op == Op::ZoneReport).then(|| std::mem::take(&mut io.sg));
+        aside.restore(io, self.facts.format, self.shape.shift());
+        if let (Some(report), true, Some(zones)) = (report, io.status.is_ok(), &self.facts.zones) {
+            zones::translate(io, &report, zones, self.shape.blocks());
         }
+    }
+
+    /// Its pieces do not lie as the controller wants them: copied they do, unless they were.
+    #[cold]
+    fn copy_first(&mut self, mut io: Box<Io>) -> Option<Box<Io>> {
+        let was_copied = self.aside.get(&io.id()).is_some_and(Aside::is_copied);
+        io.status = Status::Invalid;
+        self.restore(&mut io);
+        if was_copied {
+            return Some(io);
+        }
+        self.wanting.push_back((io, Copied::All));
+        None
     }
 }
 
@@ -245,8 +318,9 @@ fn bytes_of<T: doorbell_wire_nvme::Wire>(value: &T) -> &[u8] {
 impl BlockQueue for Queue {
     #[inline]
     fn submit(&mut self, cx: &mut Cx, io: Box<Io>) {
-        if self.shape.is_plain(&io) && io.blocks > 0 && !self.facts.gone.load(Ordering::Relaxed) {
-            return self.pair.borrow_mut().submit(cx, io, None, self.id);
+        let nothing_beside = io.meta.is_empty() && (!self.has_metadata() || self.facts.format.is_all_made());
+        if self.shape.is_plain(&io) && io.blocks > 0 && nothing_beside && !self.facts.gone.load(Ordering::Relaxed) {
+            return self.send(cx, io, 0);
         }
         self.submit_other(cx, io);
     }
@@ -276,6 +350,9 @@ impl BlockQueue for Queue {
                 self.end_fused(cx, io, status, done);
                 continue;
             }
+            if self.has_metadata() {
+                io.pop();
+            }
             match end {
                 Finished::Done(cqe) => {
                     io.status = ended(cqe.status(), io.op);
@@ -285,11 +362,10 @@ impl BlockQueue for Queue {
                 }
                 Finished::Failed(why) => io.status = why,
                 Finished::Reset => io.status = Status::Ok,
-                Finished::Misaligned if self.aside.contains_key(&io.id()) => io.status = Status::Invalid,
-                Finished::Misaligned => {
-                    self.wanting.push_back(io);
-                    continue;
-                }
+                Finished::Misaligned => match self.copy_first(io) {
+                    Some(refused) => io = refused,
+                    None => continue,
+                },
             }
             if !self.aside.is_empty() {
                 self.restore(&mut io);
@@ -304,9 +380,9 @@ impl BlockQueue for Queue {
 
     fn abort(&mut self, cx: &mut Cx, which: Abort) {
         let asked = |io: &Io| which == Abort::All || which == Abort::One(io.id());
-        let (back, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.wanting).into_iter().partition(|io| asked(io));
+        let (back, kept): (VecDeque<_>, VecDeque<_>) = std::mem::take(&mut self.wanting).into_iter().partition(|(io, _)| asked(io));
         self.wanting = kept;
-        for io in back {
+        for (io, _) in back {
             self.refuse(cx, io, Status::Aborted);
         }
         self.pair.borrow_mut().abort(cx, self.id, which);

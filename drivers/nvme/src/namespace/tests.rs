@@ -8,7 +8,7 @@ use std::sync::atomic::AtomicBool;
 
 #[test]
 fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
-    let format = Format { metadata_bytes: 0, extended: false, protection: 0 };
+    let format = Format::default();
     let short = Facts {
         nsid: 7,
         format,
@@ -42,5 +42,5 @@ fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
 
 #[test]
 fn a_namespace_with_protection_has_no_short_way() {
-    assert!(plain(1, Format { metadata_bytes: 8, extended: false, protection: 1 }).is_none());
+    assert!(plain(1, Format { metadata_bytes: 8, protection: 1, ..Format::default() }).is_none());
 }
