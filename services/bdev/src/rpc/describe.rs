@@ -28,9 +28,7 @@ pub(crate) fn bdev(b: &Bdev) -> Value {
     put("preferred_unmap_granularity", p.unmap_granularity.into());
     put("uuid", uuid.to_string().into());
     put("numa_id", (-1).into());
-    if let Some(metadata) = info.metadata {
-        describe_metadata(&metadata, &mut put);
-    }
+    describe_metadata(info.metadata, &mut put);
     put(
         "assigned_rate_limits",
         json!({
@@ -79,7 +77,8 @@ pub(crate) fn bdev(b: &Bdev) -> Value {
 }
 
 /// Metadata, as SPDK writes it of a device that has some. What it calls enabled is checked of a request that does not say otherwise.
-fn describe_metadata(metadata: &Metadata, put: &mut impl FnMut(&str, Value)) {
+fn describe_metadata(metadata: Option<Metadata>, put: &mut impl FnMut(&str, Value)) {
+    let Some(metadata) = metadata else { return };
     put("md_size", metadata.bytes.into());
     put("md_interleave", metadata.interleaved.into());
     put("dif_type", metadata.protection.map_or(0, |p| p.kind as u8).into());
