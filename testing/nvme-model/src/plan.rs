@@ -129,6 +129,10 @@ impl Plan {
         // These are no faults: each goes with every fault.
         (plan.sgls, plan.shadows) = (*entropy.pick(&[0, 0, 1, 2]), entropy.coin());
         plan.comes_and_goes = *entropy.pick(&[0, 0, 0, 300, 3_000]);
+        // Thousands of namespaces that are looked at again and again prove no more than once.
+        if plan.absurd == Absurd::EndlessList {
+            (plan.events, plan.comes_and_goes) = (0, 0);
+        }
         plan
     }
 
@@ -162,10 +166,6 @@ impl Plan {
             16 => (self.removed_at_ns, self.announced) = (Some(entropy.below(20_000_000)), entropy.coin()),
             17 => (self.removed_after_accesses, self.announced) = (Some(entropy.below(60)), entropy.coin()),
             _ => self.absurd = Self::absurd(entropy),
-        }
-        // Thousands of namespaces that are looked at again and again prove no more than once.
-        if self.absurd == Absurd::EndlessList {
-            self.events = 0;
         }
     }
 
