@@ -9,6 +9,7 @@ mod describe;
 mod discovery;
 mod drive;
 mod host_name;
+mod inject;
 mod options;
 mod params;
 mod paths;
@@ -18,7 +19,7 @@ pub use host_name::host_name;
 
 use crate::host::{Brings, Host};
 use doorbell_bdev::Module;
-use doorbell_control::{ConfigCall, LocalFuture, RpcError, When};
+use doorbell_control::{ConfigCall, LocalFuture, Methods, RpcError, When};
 use drive::Drive;
 use options::SetOptions;
 use std::cell::RefCell;
@@ -157,4 +158,18 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
         "Sets how controllers attached from now on are driven: timeouts, retries, keep-alive, reconnects.",
         options::set
     );
+    bring_faults(&drives, methods);
+}
+
+fn bring_faults(drives: &Drives, methods: &mut Methods) {
+    let (all, doc) = (drives.clone(), "Has commands of an NVMe controller end with a status of one's choice, for a while.");
+    methods.add("bdev_nvme_add_error_injection", When::Runtime, doc, move |params| {
+        let drives = all.clone();
+        async move { inject::add(&drives, params).await }
+    });
+    let (all, doc) = (drives.clone(), "Has commands of an NVMe controller end by themselves again.");
+    methods.add("bdev_nvme_remove_error_injection", When::Runtime, doc, move |params| {
+        let drives = all.clone();
+        async move { inject::remove(&drives, params).await }
+    });
 }

@@ -137,6 +137,36 @@ params! {
         pub(super) hostsvcid: Option<String>,
     }
 
+    /// Which commands are to end otherwise than by themselves, and how.
+    pub(super) struct AddFault {
+        /// Name of the controller.
+        pub(super) name: String,
+        /// The queues that are meant.
+        pub(super) cmd_type: CommandKind,
+        /// Opcode of the commands.
+        pub(super) opc: u8,
+        /// They are not sent. Otherwise the controller does them, and those that succeed end as is said here.
+        pub(super) do_not_submit: Option<bool>,
+        /// Microseconds that they are held before they end.
+        pub(super) timeout_in_us: Option<u64>,
+        /// How many, over all queues; one when not given.
+        pub(super) err_count: Option<u32>,
+        /// Type of the status; 0 when not given.
+        pub(super) sct: Option<u8>,
+        /// The status; 0 when not given. Both 0: they succeed, late.
+        pub(super) sc: Option<u8>,
+    }
+
+    /// Which commands end by themselves again.
+    pub(super) struct RemoveFault {
+        /// Name of the controller.
+        pub(super) name: String,
+        /// The queues that are meant.
+        pub(super) cmd_type: CommandKind,
+        /// Opcode of the commands.
+        pub(super) opc: u8,
+    }
+
     /// A controller, or all.
     pub(super) struct MaybeNamed {
         /// Name of the controller; all when not given.

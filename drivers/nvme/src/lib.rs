@@ -27,6 +27,7 @@ pub use admin::{Answer, Payload};
 pub use controller::{Change, Committed, Controller, Env, Identity, PathError, PathId, TcpOptions, Watcher};
 pub use error::{CommandError, NvmeError};
 pub use link::tcp::{Failure, HostName, TcpOffer, TcpSpec};
+pub use link::{Fault, QueueKind};
 pub use namespace::{Described, Format, Ids, Namespace};
 pub use options::{OnTimeout, Options, Policy};
 pub use shared::State;

@@ -1,13 +1,14 @@
 //! What a controller's queue pairs on all reactors, its namespaces and its supervisor share. Nothing here is touched on the path of a
 //! request but counters of errors.
 
+use crate::link::{Faults, QueueKind};
 use crate::options::Policy;
 use doorbell_block::{DeviceId, ReactorId};
 use doorbell_wire_nvme::Cid;
 use std::collections::VecDeque;
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
 /// Names a queue pair of a controller: its reactor and a number of its own.
@@ -103,6 +104,8 @@ pub(crate) struct Shared {
     /// Rises with each attempt to bring the controller back: what was lost before it is no news.
     pub(crate) epoch: AtomicU64,
     retry_delays_ms: [AtomicU32; 3],
+    admin_faults: Arc<Faults>,
+    io_faults: Arc<Faults>,
     mail: Mutex<MailBox>,
 }
 
@@ -123,7 +126,17 @@ impl Shared {
             next_pair: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
             retry_delays_ms: Default::default(),
+            admin_faults: Arc::default(),
+            io_faults: Arc::default(),
             mail: Mutex::default(),
+        }
+    }
+
+    /// What an operator asked for of its queues of a kind.
+    pub(crate) fn faults(&self, kind: QueueKind) -> &Arc<Faults> {
+        match kind {
+            QueueKind::Admin => &self.admin_faults,
+            QueueKind::Io => &self.io_faults,
         }
     }
 

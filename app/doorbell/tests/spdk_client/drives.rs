@@ -131,3 +131,46 @@ fn paths_and_discovery_services_in_the_words_of_spdks_client() {
     stop(server);
     stop(drive);
 }
+
+#[test]
+fn commands_end_as_was_asked_for() {
+    let folder = Folder::new();
+    let ports = [port(), port()];
+    let (drive, _) = configured(&folder, ports);
+    let here = Folder::new();
+    let server = serve(&here, &["--empty"]);
+    let mut wire = Wire::to(&here);
+    let at = json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": ports[0].to_string(), "subnqn": NQN});
+    wire.call("bdev_nvme_attach_controller", at).unwrap();
+    let add = |more: serde_json::Value| {
+        let mut all = json!({"name": "Nvme0", "cmd_type": "admin", "opc": 2});
+        all.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        all
+    };
+    let health = json!({"name": "Nvme0"});
+    // Nothing goes out and comes back as a success, and nothing is asked for no times.
+    for wrong in [json!({"do_not_submit": true}), json!({"sct": 8}), json!({"sc": 1, "err_count": 0})] {
+        assert_eq!(wire.call("bdev_nvme_add_error_injection", add(wrong)).unwrap_err()["code"], -22);
+    }
+    for is_kept in [true, false] {
+        let fault = json!({"do_not_submit": is_kept, "err_count": 2, "timeout_in_us": 1000, "sct": 0, "sc": 6});
+        assert_eq!(wire.call("bdev_nvme_add_error_injection", add(fault)), Ok(json!(true)));
+        for _ in 0..2 {
+            let refused = wire.call("bdev_nvme_get_controller_health_info", health.clone()).unwrap_err();
+            assert_eq!(refused["code"], -5, "{refused}");
+        }
+        assert!(wire.call("bdev_nvme_get_controller_health_info", health.clone()).is_ok());
+    }
+    // On an I/O queue: a flush of namespace 1, as it is.
+    let flush = json!({"name": "Nvme0n1", "cmd_type": "io", "data_direction": "h2c", "cmdbuf": "A".repeat(86) + "=="});
+    // The last two bytes of the completion are its status.
+    let ends = |wire: &mut Wire| wire.call("bdev_nvme_send_cmd", flush.clone()).unwrap()["cpl"].as_str().unwrap()[18..].to_owned();
+    assert_eq!(ends(&mut wire), "AAAA==");
+    let fault = json!({"cmd_type": "io", "opc": 0, "do_not_submit": true, "err_count": 3, "sct": 2, "sc": 0x81});
+    wire.call("bdev_nvme_add_error_injection", add(fault)).unwrap();
+    assert_eq!(ends(&mut wire), "8CBQ==");
+    wire.call("bdev_nvme_remove_error_injection", json!({"name": "Nvme0", "cmd_type": "io", "opc": 0})).unwrap();
+    assert_eq!(ends(&mut wire), "AAAA==");
+    stop(server);
+    stop(drive);
+}

@@ -189,6 +189,8 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
         ("bdev_nvme_set_preferred_path", json!({"name": "Selfn3", "cntlid": 1})),
         ("bdev_nvme_get_controller_health_info", json!({"name": "Self"})),
         ("bdev_nvme_send_cmd", json!({"name": "Self", "cmd_type": "admin", "data_direction": "c2h", "cmdbuf": IDENTIFY, "data_len": 4096})),
+        ("bdev_nvme_add_error_injection", json!({"name": "Self", "cmd_type": "io", "opc": 0xff, "sct": 1, "sc": 1})),
+        ("bdev_nvme_remove_error_injection", json!({"name": "Self", "cmd_type": "io", "opc": 0xff})),
         ("bdev_nvme_reset_controller", json!({"name": "Self"})),
         ("bdev_nvme_start_discovery", json!({"name": "Found", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port.to_string()})),
         ("bdev_nvme_stop_discovery", json!({"name": "Found"})),

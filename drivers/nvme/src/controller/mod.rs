@@ -7,6 +7,7 @@ mod commands;
 mod describe;
 mod discover;
 mod events;
+mod inject;
 mod maintain;
 mod memory;
 mod paths;

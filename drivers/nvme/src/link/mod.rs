@@ -3,9 +3,12 @@
 //! A link knows no namespace, retries nothing and decides nothing about a status. What is given to it comes back once: from `reap` with the
 //! controller's completion, or from `reclaim` when the controller can touch none of it any more.
 
+mod faults;
 mod memory;
 pub(crate) mod tcp;
 
+pub use faults::{Fault, QueueKind};
+pub(crate) use faults::{Faults, FaultyLink};
 pub(crate) use memory::MemoryLink;
 
 use doorbell_block::{Armed, Io, Ticks};

@@ -6,6 +6,7 @@
 //! Invariants: a flight is in the link, in exactly one line, among the delayed, or finished; while it is borrowed it calls nothing of `Cx`
 //! but `wake` and `wake_at`; nothing of a link is given back to owners before the link has reclaimed it.
 
+mod faulty;
 mod fused;
 mod lines;
 mod resets;
@@ -93,6 +94,8 @@ pub(crate) struct Pair {
     asked: Vec<IoId>,
     /// Which bring-up its link belongs to.
     epoch: u64,
+    /// Its link may have commands end as an operator asked for.
+    admits_faults: bool,
 }
 
 impl Pair {
@@ -117,6 +120,7 @@ impl Pair {
             resets: Vec::new(),
             asked: Vec::new(),
             epoch: 0,
+            admits_faults: false,
         })
     }
 
@@ -354,7 +358,10 @@ impl Pair {
         if let Some(fd) = link.descriptor() {
             self.poller.add(fd, 0, Interest::READ, Mode::Level)?;
         }
-        self.link = Some(link);
+        (self.link, self.admits_faults) = (Some(link), false);
+        if self.faults().any() {
+            self.admit_faults();
+        }
         self.told = false;
         self.epoch = self.shared.epoch.load(Ordering::Acquire);
         Ok(())

@@ -430,3 +430,90 @@ fn a_reset_ends_with_a_bring_up_that_began_after_it() {
     assert_eq!(w.back(0), [(77, Err(Ended::Gone)), (77, Err(Ended::Gone))]);
     assert_eq!(w.cx.boxes_out(), 0);
 }
+
+impl World {
+    /// Flushes, which is what `Reads` sends, end this way from now on.
+    fn fault(&mut self, is_sent: bool, delay_ns: u64, count: u32, status: Status) {
+        let fault = crate::link::Fault { opcode: IoCommand::Flush.encode().opcode, is_sent, delay_ns, count, status };
+        self.pair.faults().set(fault);
+        self.pair.admit_faults();
+    }
+
+    fn at(&mut self, now_ns: u64) {
+        self.cx.begin_turn(Ticks(now_ns));
+        self.pair.reap(&mut self.cx, 64);
+    }
+}
+
+#[test]
+fn a_fault_ends_so_many_commands_that_the_device_never_sees() {
+    let mut w = World::new(8, 1).live();
+    w.fault(false, 0, 2, Status::UNRECOVERED_READ);
+    (1..=3).for_each(|lba| w.send(0, lba));
+    assert_eq!(w.given(), [(1, 3)], "two were kept from it");
+    assert!(w.pair.busy());
+    w.at(0);
+    assert_eq!(w.back(0), [(1, Ok(Status::UNRECOVERED_READ)), (2, Ok(Status::UNRECOVERED_READ))]);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.back(0), [(3, Ok(Status::SUCCESS))]);
+    assert!(!w.pair.faults().any() && w.cx.boxes_out() == 0);
+}
+
+#[test]
+fn a_fault_of_what_is_sent_changes_a_success_and_waits_its_time() {
+    let mut w = World::new(8, 1).live();
+    w.send(0, 1);
+    w.fault(true, 1000, 1, Status::UNRECOVERED_READ);
+    (2..=4).for_each(|lba| w.send(0, lba));
+    assert_eq!(w.given().len(), 4);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.back(0), [(1, Ok(Status::SUCCESS))], "it was sent before");
+    w.answer(0, Status::LBA_OUT_OF_RANGE);
+    assert_eq!(w.back(0), [(2, Ok(Status::LBA_OUT_OF_RANGE))], "it failed by itself");
+    w.answer(0, Status::SUCCESS);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.back(0), [(4, Ok(Status::SUCCESS))]);
+    assert!(w.pair.busy() && w.pair.arm() == Armed::Ready, "nothing would end a sleep");
+    w.at(999);
+    assert_eq!(w.back(0), []);
+    w.at(1000);
+    assert_eq!(w.back(0), [(3, Ok(Status::UNRECOVERED_READ))]);
+    assert!(!w.pair.busy() && w.pair.arm() == Armed::Armed);
+}
+
+#[test]
+fn what_a_fault_holds_is_late_as_others_are_and_goes_again_after_a_reset() {
+    let mut w = World::new(8, 1).live();
+    w.fault(false, 1 << 40, 1, Status::INTERNAL_ERROR);
+    w.send(0, 1);
+    assert_eq!(w.pair.overdue(Ticks(101), 100).len(), 1);
+    w.pair.hold_back();
+    assert!(!w.pair.take_back(&mut w.cx), "the device is not silent yet");
+    w.desk.borrow_mut().silent = true;
+    assert!(w.pair.take_back(&mut w.cx));
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 1)]);
+}
+
+#[test]
+fn faults_are_forgotten_when_asked_and_kept_for_the_next_link() {
+    let mut w = World::new(8, 1).live();
+    w.fault(false, 0, 9, Status::UNRECOVERED_READ);
+    w.pair.set_link(Box::new(FakeLink(w.desk.clone()))).unwrap();
+    w.send(0, 1);
+    assert!(w.given().is_empty());
+    assert!(w.pair.faults().clear(0) && !w.pair.faults().clear(0));
+    w.send(0, 2);
+    assert_eq!(w.given(), [(1, 2)]);
+}
+
+#[test]
+fn a_fault_of_one_of_a_fused_pair_takes_both() {
+    let mut w = World::new(8, 1).live();
+    w.fault(false, 0, 1, Status::COMPARE_FAILURE);
+    assert!(w.fuse(0, 4));
+    assert!(w.given().is_empty());
+    w.at(0);
+    assert_eq!(w.back(0), [(4, Ok(Status::COMPARE_FAILURE)), (4, Ok(Status::ABORTED_FAILED_FUSED))]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
