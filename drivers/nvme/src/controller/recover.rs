@@ -52,7 +52,7 @@ impl Inner {
         }
         if let (Transport::Memory(memory), true, true) = (&self.transport, self.options.shadow_doorbells, identity.oacs().doorbell_buffer())
         {
-            self.use_shadows(memory).await;
+            self.use_shadows(memory).await?;
         }
         self.await_events().await;
         self.scan().await
@@ -81,9 +81,10 @@ impl Inner {
         }
     }
 
-    async fn use_shadows(&self, memory: &Memory) {
+    /// An error when nobody knows whether the controller uses them: it would hear of nothing that its registers are told.
+    async fn use_shadows(&self, memory: &Memory) -> Result<(), NvmeError> {
         let (regions, domain) = (self.env.regions.clone(), memory.function.domain().clone());
-        let Some(made) = self.env.blocking(move || ShadowPages::new(&regions, &domain)).await else { return };
+        let Some(made) = self.env.blocking(move || ShadowPages::new(&regions, &domain)).await else { return Ok(()) };
         let outcome = match made {
             Ok(pages) => match self.configure_shadows(pages.addresses()).await {
                 Ok(()) => Ok(pages),
@@ -101,8 +102,10 @@ impl Inner {
                     facts.shadows = Some(Arc::new(pages));
                 }
             }
+            Err(error @ NvmeError::TimedOut { .. }) => return Err(error),
             Err(error) => tracing::info!(controller = %self.name, %error, "it is used without shadow doorbells"),
         }
+        Ok(())
     }
 
     /// Everything that its queues had comes back: to wait, or with an error. The controller is silent.
