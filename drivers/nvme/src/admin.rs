@@ -55,6 +55,8 @@ struct Inner {
     slots: Vec<Slot>,
     outstanding: u32,
     closing: bool,
+    /// Slots whose commands nobody waits for any more.
+    withdrawn: Vec<usize>,
 }
 
 impl Inner {
@@ -117,6 +119,14 @@ impl Pump {
         }
     }
 
+    /// What nobody waits for is not sent, if it was not yet.
+    fn withdraw(&mut self, cx: &mut Cx) {
+        let withdrawn = std::mem::take(&mut self.inner.borrow_mut().withdrawn);
+        if !withdrawn.is_empty() {
+            self.pair.borrow_mut().withdraw(cx, self.owner, |io| withdrawn.contains(&((io.tag >> 1) as usize)));
+        }
+    }
+
     fn receive(&mut self, cx: &mut Cx) {
         let mut done = std::mem::take(&mut self.done);
         self.pair.borrow_mut().look(cx);
@@ -146,6 +156,7 @@ impl Pump {
 
 impl Consumer for Pump {
     fn run(&mut self, cx: &mut Cx, _token: Token) {
+        self.withdraw(cx);
         self.send(cx);
         self.receive(cx);
         let inner = self.inner.borrow();
@@ -209,7 +220,7 @@ impl Commands {
         };
         let token = self.token;
         self.local.call(move |cx| cx.wake(token));
-        let waiting = Waiting { inner: self.inner.clone(), slot };
+        let waiting = Waiting { inner: self.inner.clone(), slot, local: self.local.clone(), token };
         poll_fn(|c| {
             let mut inner = waiting.inner.borrow_mut();
             match inner.slots.get_mut(slot) {
@@ -241,6 +252,8 @@ impl Commands {
 struct Waiting {
     inner: Rc<RefCell<Inner>>,
     slot: usize,
+    local: Local,
+    token: Token,
 }
 
 impl Drop for Waiting {
@@ -258,6 +271,11 @@ impl Drop for Waiting {
             Slot::Waiting(_) if unsent.is_none() => Slot::Detached,
             _ => Slot::Free,
         };
+        if matches!(place, Slot::Detached) {
+            inner.withdrawn.push(self.slot);
+            let token = self.token;
+            self.local.call(move |cx| cx.wake(token));
+        }
     }
 }
 

@@ -3,11 +3,11 @@
 
 use crate::link::{Faults, QueueKind};
 use crate::options::Policy;
-use doorbell_block::{DeviceId, ReactorId};
+use doorbell_block::{DeviceId, IoId, ReactorId};
 use doorbell_wire_nvme::Cid;
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Poll, Waker};
 
@@ -23,12 +23,14 @@ pub(crate) struct PairId {
 pub(crate) enum Event {
     /// A reactor has a queue pair that wants a link.
     Opened(PairId),
+    /// The same once more, if it still has: there was none to be had before.
+    Again(PairId),
     /// A queue pair has gone.
     Closed(PairId),
     /// A link of this bring-up is lost.
     Lost(u64, String),
     /// A command of a pair is to be aborted.
-    Abort(PairId, Cid),
+    Abort(PairId, Cid, IoId),
     /// Somebody asks for a reset, after this bring-up.
     Reset(Why, u64),
     /// The namespaces have changed.
@@ -103,6 +105,8 @@ pub(crate) struct Shared {
     next_pair: AtomicU64,
     /// Rises with each attempt to bring the controller back: what was lost before it is no news.
     pub(crate) epoch: AtomicU64,
+    /// It has been away for so long that commands fail at once.
+    pub(crate) failing: AtomicBool,
     retry_delays_ms: [AtomicU32; 3],
     admin_faults: Arc<Faults>,
     io_faults: Arc<Faults>,
@@ -125,6 +129,7 @@ impl Shared {
             pairs_max: AtomicU32::new(0),
             next_pair: AtomicU64::new(1),
             epoch: AtomicU64::new(1),
+            failing: AtomicBool::new(false),
             retry_delays_ms: Default::default(),
             admin_faults: Arc::default(),
             io_faults: Arc::default(),

@@ -49,7 +49,6 @@ pub(crate) fn may_repeat(status: Status) -> bool {
             | Status::ABORTED_SQ_DELETION
             | Status::ABORTED_POWER_LOSS
             | Status::NAMESPACE_NOT_READY
-            | Status::FORMAT_IN_PROGRESS
             | Status::INTERRUPTED
             | Status::TRANSIENT_TRANSPORT_ERROR
             | Status::INTERNAL_ERROR
@@ -59,7 +58,7 @@ pub(crate) fn may_repeat(status: Status) -> bool {
 
 /// Was the command refused before anything of it was done?
 pub(crate) fn was_refused(status: Status) -> bool {
-    matches!(status.code(), Status::NAMESPACE_NOT_READY | Status::FORMAT_IN_PROGRESS)
+    status.code() == Status::NAMESPACE_NOT_READY
 }
 
 #[cfg(test)]

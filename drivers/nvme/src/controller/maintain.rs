@@ -3,7 +3,6 @@
 use super::Controller;
 use crate::admin::Payload;
 use crate::error::{CommandError, NvmeError};
-use crate::shared::Event;
 use doorbell_wire_nvme::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, Status};
 
 /// When a firmware that was committed runs.
@@ -20,13 +19,10 @@ pub enum Committed {
 }
 
 impl Controller {
-    /// Formats a namespace, or all with the identifier of all, and looks at them anew: what is open on them ends when they are others. It
-    /// takes as long as the controller needs; what is open is not held meanwhile, and its requests fail.
+    /// Formats a namespace, or all with the identifier of all, and looks at them anew. It takes as long as the controller needs. Before, they
+    /// leave: whoever has them open must not write blocks of the old size to them.
     pub async fn format(&self, nsid: u32, how: FormatNvm) -> Result<(), NvmeError> {
-        let done = self.must("Format NVM", how.encode().with_nsid(nsid), Payload::None).await;
-        // Also a format that failed may have changed something.
-        self.0.shared.tell(Event::Rescan);
-        done
+        self.must("Format NVM", how.encode().with_nsid(nsid), Payload::None).await
     }
 
     /// Sends a firmware image to the controller, piece by piece, then commits it. `progress` hears how many bytes are there.

@@ -39,7 +39,8 @@ use doorbell_mem::Regions;
 use doorbell_pci::Function;
 use doorbell_reactor::{Local, oneshot};
 use doorbell_sys::helper::Helpers;
-use doorbell_wire_nvme::{AdminOpcode, Fuse, Sqe};
+use doorbell_wire_nvme::identify::Fna;
+use doorbell_wire_nvme::{AdminOpcode, Fuse, NSID_ALL, Sqe};
 use memory::Memory;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
@@ -193,7 +194,11 @@ impl Controller {
         }
         let changes =
             matches!(sqe.admin_opcode(), AdminOpcode::FORMAT_NVM | AdminOpcode::NAMESPACE_MANAGEMENT | AdminOpcode::NAMESPACE_ATTACHMENT);
+        if sqe.admin_opcode() == AdminOpcode::FORMAT_NVM {
+            self.0.leave_for_format(sqe.nsid());
+        }
         let answer = self.0.admin.send(sqe, payload).await;
+        // Also what failed may have changed something.
         if changes {
             self.0.shared.tell(Event::Rescan);
         }
@@ -239,6 +244,15 @@ fn is_reserved(sqe: &Sqe) -> bool {
 }
 
 impl Inner {
+    /// The namespaces that a format is about leave; what becomes of them is found afterwards.
+    fn leave_for_format(&self, nsid: u32) {
+        let fna = self.facts.borrow().as_ref().map_or(0, |facts| facts.identity.raw.fna);
+        let fna = Fna::from_bits(fna);
+        let all = nsid == NSID_ALL || fna.format_all() || fna.erase_all();
+        let about: Vec<u32> = self.namespaces.borrow().keys().copied().filter(|n| all || *n == nsid).collect();
+        about.into_iter().for_each(|nsid| self.forget(nsid));
+    }
+
     /// A command of bring-up or supervision: within the time for admin commands.
     pub(crate) async fn command(&self, what: &'static str, sqe: Sqe, payload: Payload) -> Result<Answer, NvmeError> {
         self.raw_command(what, Raw { sqe, pages: None }, payload).await

@@ -48,6 +48,11 @@ impl Queues {
         entry.qid = qid;
     }
 
+    /// Is it one of them?
+    pub(super) fn has(&self, id: PairId) -> bool {
+        self.pairs.contains_key(&id.number)
+    }
+
     /// Counts a failure to make it, or that it was made. How many there were in a row.
     fn count(&mut self, id: PairId, failed: bool) -> u8 {
         let Some(entry) = self.pairs.get_mut(&id.number) else { return 0 };
@@ -113,7 +118,10 @@ impl Inner {
             Ok(Made::Unknown) => queues.set(id, None),
             Err(_) => {
                 queues.set(id, None);
-                queues.spoilt.insert(qid);
+                // Over a network a connection that was not made is no queue, and one that was lost is none any more.
+                if matches!(self.transport, Transport::Memory(_)) {
+                    queues.spoilt.insert(qid);
+                }
             }
         }
         queues.count(id, made.is_err());
@@ -136,14 +144,14 @@ impl Inner {
         let (local, shared) = (self.env.local.clone(), self.shared.clone());
         self.env.local.spawn(async move {
             local.sleep_ns(PAUSE_NS).await;
-            shared.tell(Event::Opened(id));
+            shared.tell(Event::Again(id));
         });
     }
 
     async fn make_queue(&self, id: PairId, qid: u16) -> Result<Made, NvmeError> {
         match &self.transport {
             Transport::Memory(memory) => self.make_rings(memory, id, qid).await,
-            Transport::Tcp(tcp) => self.connect_queue(tcp, id, qid).await.map(|_| Made::Yes),
+            Transport::Tcp(tcp) => self.connect_queue(tcp, id, qid).await.map(|made| if made { Made::Yes } else { Made::Unknown }),
         }
     }
 

@@ -29,6 +29,7 @@ impl Inner {
         let raw: Box<Controller> = self.identify_cns(Cns::CONTROLLER, 0, Csi::NVM).await?;
         let version = self.version().await?;
         let identity = Arc::new(Identity::new(raw, version));
+        self.is_the_same(&identity)?;
         let is_memory = matches!(self.transport, Transport::Memory(_));
         let is_discovery = identity.is_discovery();
         if !is_discovery && !identity.has_entry_sizes() {
@@ -47,8 +48,9 @@ impl Inner {
             return Ok(());
         }
         self.agree_on_queues().await?;
-        if Ctratt::from_bits(identity.raw.ctratt.get()).elbas() {
-            self.say_what_is_known().await;
+        let wide = Ctratt::from_bits(identity.raw.ctratt.get()).elbas();
+        if wide || identity.raw.crdt_100ms.iter().any(|delay| delay.get() > 0) {
+            self.say_what_is_known(wide).await;
         }
         if let (Transport::Memory(memory), true, true) = (&self.transport, self.options.shadow_doorbells, identity.oacs().doorbell_buffer())
         {
@@ -56,6 +58,17 @@ impl Inner {
         }
         self.await_events().await;
         self.scan().await
+    }
+
+    /// After a reset, is it the controller that it was? At an address of a network another one may answer.
+    fn is_the_same(&self, now: &Identity) -> Result<(), NvmeError> {
+        let facts = self.facts.borrow();
+        let Some(was) = facts.as_ref().map(|facts| &facts.identity) else { return Ok(()) };
+        if (&was.serial, &was.model, &was.subsystem) == (&now.serial, &now.model, &now.subsystem) {
+            return Ok(());
+        }
+        let why = format!("another controller answers there: {} {}, instead of {} {}", now.model, now.serial, was.model, was.serial);
+        Err(NvmeError::unusable(&self.name, why))
     }
 
     /// Set Features, Number of Queues: what it grants is what there is (Base 2.1, 5.1.25.1.5).
@@ -72,8 +85,8 @@ impl Inner {
 
     /// Set Features, Host Behavior Support: formats with wide guards are known here, and retry delays are heeded. A controller that
     /// was not told may refuse commands to namespaces with such formats (Base 2.1, 5.1.25.1.14).
-    async fn say_what_is_known(&self) {
-        let behavior = HostBehavior { acre: 1, lbafee: 1, ..HostBehavior::default() };
+    async fn say_what_is_known(&self, wide: bool) {
+        let behavior = HostBehavior { acre: 1, lbafee: wide.into(), ..HostBehavior::default() };
         let set = SetFeatures { fid: FeatureId::HOST_BEHAVIOR, ..SetFeatures::default() };
         let sqe = AdminCommand::SetFeatures(set).encode();
         if let Err(error) = self.command("Set Features (host behavior)", sqe, Payload::Out(bytes(&behavior).to_vec())).await {
@@ -142,6 +155,8 @@ impl Inner {
     }
 
     async fn try_again(self: &Rc<Self>) -> Result<(), NvmeError> {
+        // What an attempt before this one lost is no news.
+        self.shared.epoch.fetch_add(1, Ordering::AcqRel);
         self.silence().await?;
         if !self.take_back().await {
             return Err(NvmeError::unusable(&self.name, "it may still be at work on commands that it was given"));
@@ -167,12 +182,13 @@ impl Inner {
         let mut failed_fast = false;
         // A way that was lost is tried again after the others.
         let mut untried = self.transport.paths();
-        if matches!(why, Why::Lost(_)) {
+        if matches!(why, Why::Lost(_) | Why::TimedOut) {
             self.transport.next_path();
         }
         loop {
             let error = match self.try_again().await {
                 Ok(()) => {
+                    self.shared.failing.store(false, Ordering::Release);
                     self.shared.set_state(State::Live);
                     tracing::info!(controller = %self.name, "back");
                     self.tell(Change::Back);
@@ -190,8 +206,9 @@ impl Inner {
             tracing::warn!(controller = %self.name, %error, "it could not be brought back; trying again");
             self.transport.next_path();
             untried = untried.saturating_sub(1);
-            if self.options.fast_fail_ms > 0 && spent_ms >= u64::from(self.options.fast_fail_ms) && !failed_fast {
+            if untried == 0 && self.options.fast_fail_ms > 0 && spent_ms >= u64::from(self.options.fast_fail_ms) && !failed_fast {
                 failed_fast = true;
+                self.shared.failing.store(true, Ordering::Release);
                 for id in self.pairs() {
                     self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
                 }

@@ -1,10 +1,11 @@
 //! The namespaces of a controller: found, and found again when they change.
 
 use super::Inner;
-use crate::error::NvmeError;
+use crate::error::{CommandError, NvmeError};
 use crate::namespace::{Described, Namespace, Pages, ZonedPages};
+use crate::status::may_repeat;
 use doorbell_wire_nvme::identify::{self, Ctratt, NamespaceId, NamespaceIds, NamespaceList, NvmController, ZonedController};
-use doorbell_wire_nvme::{Cns, Csi, NSID_ALL, bytes};
+use doorbell_wire_nvme::{Cns, Csi, NSID_ALL, Wire, bytes};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -28,6 +29,11 @@ pub enum Change {
 /// Who is told of changes.
 pub type Watcher = Box<dyn Fn(Change)>;
 
+/// Is it the controller that does not answer, rather than a namespace that is not to be had?
+fn is_silence(error: &NvmeError) -> bool {
+    matches!(error, NvmeError::TimedOut { .. } | NvmeError::Command { source: CommandError::NotDone(_), .. })
+}
+
 /// Namespaces of a controller at most. One that says it has more is believed up to here.
 const NAMESPACES: usize = 4096;
 
@@ -35,24 +41,58 @@ impl Inner {
     /// Looks which namespaces there are, and tells what has changed.
     pub(super) async fn scan(&self) -> Result<(), NvmeError> {
         let present = self.active().await?;
-        let limits = self.limits().await;
+        let limits = self.limits().await?;
         let known: BTreeSet<u32> = self.namespaces.borrow().keys().copied().collect();
         for nsid in known.difference(&present) {
-            let left = self.namespaces.borrow_mut().remove(nsid);
-            if let Some(left) = left {
-                left.leave();
-                self.tell(Change::Left(left));
-            }
+            self.forget(*nsid);
         }
         for nsid in present {
-            match self.describe(nsid, limits.as_deref()).await {
+            match self.describe_patiently(nsid, limits.as_deref()).await {
                 Ok(described) => self.note(nsid, described),
-                // One that does not answer would be waited for as often as it has namespaces.
-                Err(error @ NvmeError::TimedOut { .. }) => return Err(error),
-                Err(error) => tracing::error!(controller = %self.name, nsid, %error, "a namespace is left out"),
+                // A controller that does not answer would be waited for as often as it has namespaces.
+                Err(error) if is_silence(&error) => return Err(error),
+                Err(error) => {
+                    tracing::error!(controller = %self.name, nsid, %error, "a namespace is left out");
+                    // Nobody knows whether it still is what is open.
+                    self.forget(nsid);
+                }
             }
         }
         Ok(())
+    }
+
+    /// A namespace is not there any more, or not as it was.
+    pub(super) fn forget(&self, nsid: u32) {
+        let left = self.namespaces.borrow_mut().remove(&nsid);
+        if let Some(left) = left {
+            left.leave();
+            self.tell(Change::Left(left));
+        }
+    }
+
+    /// Describes a namespace; one that is not ready just now is asked a few times.
+    async fn describe_patiently(&self, nsid: u32, limits: Option<&NvmController>) -> Result<Described, NvmeError> {
+        const TRIES: u32 = 4;
+        const PAUSE_NS: u64 = 250_000_000;
+        let mut tries = 1;
+        loop {
+            match self.describe(nsid, limits).await {
+                Err(NvmeError::Command { source: CommandError::Status(status), .. }) if may_repeat(status) && tries < TRIES => {
+                    tries += 1;
+                    self.env.local.sleep_ns(PAUSE_NS).await;
+                }
+                other => return other,
+            }
+        }
+    }
+
+    /// A page of Identify that not all controllers have.
+    async fn identify_optional<T: Wire + Clone>(&self, cns: Cns, nsid: u32) -> Result<Option<Box<T>>, NvmeError> {
+        match self.identify_cns::<T>(cns, nsid, Csi::NVM).await {
+            Ok(page) => Ok(Some(page)),
+            Err(NvmeError::Command { source: CommandError::Status(status), .. }) if !may_repeat(status) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     fn note(&self, nsid: u32, described: Described) {
@@ -65,9 +105,7 @@ impl Inner {
                 return;
             }
             // Another namespace, or another format, under the same number.
-            known.leave();
-            self.namespaces.borrow_mut().remove(&nsid);
-            self.tell(Change::Left(known));
+            self.forget(nsid);
         }
         let namespace = Arc::new(Namespace::new(self.shared.clone(), nsid, described));
         self.namespaces.borrow_mut().insert(nsid, namespace.clone());
@@ -101,8 +139,8 @@ impl Inner {
     }
 
     /// Limits of the NVM command set. Controllers before 2.0 have no such page.
-    async fn limits(&self) -> Option<Box<NvmController>> {
-        self.identify_cns(Cns::CSI_CONTROLLER, 0, Csi::NVM).await.ok()
+    async fn limits(&self) -> Result<Option<Box<NvmController>>, NvmeError> {
+        self.identify_optional(Cns::CSI_CONTROLLER, 0).await
     }
 
     async fn zoned(&self, nsid: u32) -> Result<ZonedPages, NvmeError> {
@@ -116,7 +154,7 @@ impl Inner {
         let (mut uuid, mut csi) = (None, Csi::NVM);
         let (mut nguid, mut eui64) = (raw.nguid, raw.eui64);
         // Optional before 1.3: a namespace without descriptors is one of the NVM command set.
-        if let Ok(page) = self.identify_cns::<NamespaceList>(Cns::NAMESPACE_DESCRIPTORS, nsid, Csi::NVM).await {
+        if let Some(page) = self.identify_optional::<NamespaceList>(Cns::NAMESPACE_DESCRIPTORS, nsid).await? {
             for id in NamespaceIds::new(bytes(&*page)) {
                 match id {
                     NamespaceId::Uuid(id) => uuid = Some(id),

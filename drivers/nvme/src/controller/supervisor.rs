@@ -3,12 +3,13 @@
 use super::Inner;
 use super::transport::Transport;
 use crate::admin::{Answer, Commands, Payload};
-use crate::error::{CommandError, NvmeError};
+use crate::error::CommandError;
+use crate::link::Raw;
 use crate::options::OnTimeout;
 use crate::pair::{Overdue, Pair};
 use crate::shared::{Event, PairId, State, Why};
 use crate::time::within;
-use doorbell_block::Status as Ended;
+use doorbell_block::{IoId, Status as Ended};
 use doorbell_reactor::{Receiver, Sender, oneshot};
 use doorbell_wire_nvme::register::Csts;
 use doorbell_wire_nvme::{Abort, AdminCommand, Cid, Sqe};
@@ -84,15 +85,17 @@ impl Inner {
         match event {
             // A bring-up may have served it since.
             Event::Opened(id) if self.queues.borrow().qid(id).is_some() => {}
-            Event::Opened(id) => self.serve_or_end(id).await,
+            // Its owner may have closed it since.
+            Event::Again(id) if !self.queues.borrow().has(id) || self.queues.borrow().qid(id).is_some() => {}
+            Event::Opened(id) | Event::Again(id) => self.serve_or_end(id).await,
             Event::Closed(id) => self.retire(id, true).await,
             Event::Lost(epoch, _) if epoch < self.shared.epoch.load(Ordering::Acquire) => {}
             Event::Lost(_, why) => return self.reset(&Why::Lost(why)).await,
             // One has been done since.
             Event::Reset(_, epoch) if epoch < self.shared.epoch.load(Ordering::Acquire) => {}
             Event::Reset(why, _) => return self.reset(&why).await,
-            Event::Abort(id, cid) => {
-                if !self.abort(id, cid).await {
+            Event::Abort(id, cid, io) => {
+                if !self.abort(id, cid, io).await {
                     return self.reset(&Why::TimedOut).await;
                 }
             }
@@ -161,7 +164,7 @@ impl Inner {
                 OnTimeout::Nothing => {}
                 OnTimeout::Abort if oldest.age_ns < 2 * limit_ns => {
                     for overdue in late {
-                        if !self.abort(id, overdue.cid).await {
+                        if !self.abort(id, overdue.cid, overdue.io).await {
                             // One that does not even answer an Abort answers nothing.
                             return self.reset(&Why::TimedOut).await;
                         }
@@ -175,14 +178,28 @@ impl Inner {
 
     /// Asks the controller to give a command back. It comes back by itself or aborted; the answer to the Abort says nothing more.
     /// False when there is no answer in time.
-    async fn abort(&self, id: PairId, cid: Cid) -> bool {
+    async fn abort(&self, id: PairId, cid: Cid, io: IoId) -> bool {
+        // Nothing else happens meanwhile, so that a controller which does not answer is not waited for as long as others might be.
+        const LIMIT_NS: u64 = 5_000_000_000;
         let Some(sqid) = self.queues.borrow().qid(id) else { return true };
+        // The identifier may be another command's by now.
+        if self.visit(id, move |_, pair| pair.has(cid, io)).await != Some(true) {
+            return true;
+        }
         let sqe = AdminCommand::Abort(Abort { sqid, cid }).encode();
-        match self.command("Abort", sqe, Payload::None).await {
-            Ok(_) => true,
-            Err(error) => {
+        let limit_ns = match self.options.policy.admin_timeout_ns {
+            0 => LIMIT_NS,
+            ns => ns.min(LIMIT_NS),
+        };
+        match within(&self.env.local, limit_ns, self.admin.run(Raw { sqe, pages: None }, Payload::None)).await {
+            Some(Ok(_)) => true,
+            Some(Err(error)) => {
                 tracing::warn!(controller = %self.name, sqid, %error, "a command could not be aborted");
-                !matches!(error, NvmeError::TimedOut { .. })
+                true
+            }
+            None => {
+                tracing::warn!(controller = %self.name, sqid, "an Abort was not answered");
+                false
             }
         }
     }

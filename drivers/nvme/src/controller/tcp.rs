@@ -6,9 +6,10 @@ use super::paths::{Path, Paths};
 use crate::address::TcpAddress;
 use crate::admin::Payload;
 use crate::error::NvmeError;
-use crate::link::Stage;
 use crate::link::tcp::{DEPTH_MAX, HostName, TcpLink, TcpOffer, TcpSpec};
+use crate::link::{Raw, Stage};
 use crate::shared::PairId;
+use crate::time::within;
 use doorbell_wire_nvme::fabrics::CNTLID_DYNAMIC;
 use doorbell_wire_nvme::register::{Cap, Cc, Property};
 use doorbell_wire_nvme::{AdminCommand, FabricsCommand, PropertyGet, PropertySet};
@@ -148,12 +149,17 @@ impl Inner {
                 if inner.epoch.get() != epoch {
                     return;
                 }
-                if let Err(error) = inner.command("Keep Alive", AdminCommand::KeepAlive.encode(), Payload::None).await {
-                    if inner.epoch.get() == epoch {
-                        inner.shared.tell(crate::shared::Event::Lost(lost_epoch, error.to_string()));
-                    }
-                    return;
+                let raw = Raw { sqe: AdminCommand::KeepAlive.encode(), pages: None };
+                // One that is silent for longer than it may hear nothing itself has gone.
+                let why = match within(&inner.env.local, 2 * period_ns, inner.admin.run(raw, Payload::None)).await {
+                    Some(Ok(_)) => continue,
+                    Some(Err(error)) => format!("Keep Alive: {error}"),
+                    None => "Keep Alive was not answered in time".to_owned(),
+                };
+                if inner.epoch.get() == epoch {
+                    inner.shared.tell(crate::shared::Event::Lost(lost_epoch, why));
                 }
+                return;
             }
         });
     }

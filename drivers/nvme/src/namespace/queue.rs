@@ -198,12 +198,15 @@ impl Queue {
     #[cold]
     fn start_fused(&mut self, cx: &mut Cx, mut io: Box<Io>) -> Result<(), Box<Io>> {
         let Some(mut write) = cx.take_io() else {
+            // Who waits for a box holds nobody up who might have one.
+            self.pair.borrow_mut().gather_no_more(self.id);
             cx.wait(self.who);
             return Err(io);
         };
         let mut compared = SgList::default();
         if !halve(cx, &io.sg, &mut compared, &mut write.sg) {
             cx.put_io(write);
+            self.pair.borrow_mut().gather_no_more(self.id);
             cx.wait(self.who);
             return Err(io);
         }

@@ -73,7 +73,7 @@ impl Pair {
     }
 
     /// The owner has its pair in, or wants none any more: others go again with the next look at the link.
-    pub(super) fn gather_no_more(&mut self, owner: OwnerId) {
+    pub(crate) fn gather_no_more(&mut self, owner: OwnerId) {
         if self.gathers_for == Some(owner) {
             self.gathers_for = None;
             if self.life == Life::Gathering {

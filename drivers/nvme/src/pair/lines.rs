@@ -129,6 +129,19 @@ impl Lines {
         None
     }
 
+    /// Takes all that wait and bring their own commands: those are never sent after a reset, whose rings and namespaces are others.
+    pub(super) fn take_raw(&mut self) -> Vec<Flight> {
+        let mut taken = Vec::new();
+        for owner in &mut self.owners {
+            let (raw, kept): (VecDeque<Flight>, VecDeque<Flight>) =
+                std::mem::take(&mut owner.waiting).into_iter().partition(|flight| flight.raw.is_some());
+            owner.waiting = kept;
+            taken.extend(raw);
+        }
+        self.parked -= taken.len();
+        taken
+    }
+
     /// Takes those of an owner that wait and that `asked` names.
     pub(super) fn take_waiting(&mut self, id: OwnerId, asked: impl Fn(&Flight) -> bool) -> Vec<Flight> {
         let Some(owner) = self.owner(id) else { return Vec::new() };

@@ -22,7 +22,7 @@ use crate::status::{may_repeat, was_refused};
 use doorbell_block::{Abort, Armed, Cx, Io, IoId, OpenError, Source, Status as Ended, Ticks, Token};
 use doorbell_pci::queue::Refusal;
 use doorbell_sys::epoll::{Interest, Mode, Poller};
-use doorbell_wire_nvme::{Sqe, Status};
+use doorbell_wire_nvme::{Cid, Sqe, Status};
 use lines::Lines;
 use std::cell::RefCell;
 use std::io;
@@ -138,6 +138,7 @@ impl Pair {
             match Pair::new(shared.clone(), id, cx.now()) {
                 Ok(mut pair) => {
                     pair.is_io = true;
+                    pair.failing = shared.failing.load(Ordering::Acquire);
                     shared.tell(Event::Opened(id));
                     // Its supervisor may have ended since: then nobody hears it.
                     if shared.state() == State::Gone {
@@ -187,7 +188,8 @@ impl Pair {
     fn hold(&mut self, cx: &mut Cx, flight: Flight) {
         match self.life {
             Life::Gone => self.lines.finish(cx, flight, Finished::Failed(Ended::Gone)),
-            Life::Held if self.failing => self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted)),
+            // Whoever brings the controller up must hear at once that its connection is lost.
+            Life::Held if self.failing || (self.told && !self.is_io) => self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted)),
             _ => self.lines.park_last(flight),
         }
     }
@@ -267,7 +269,7 @@ impl Pair {
             for (cid, io) in asked_back {
                 if !self.asked.contains(&io) {
                     self.asked.push(io);
-                    self.shared.tell(Event::Abort(self.id, cid));
+                    self.shared.tell(Event::Abort(self.id, cid, io));
                 }
             }
         }
@@ -416,6 +418,8 @@ impl Pair {
     /// Takes back all that its link had, which its controller has forgotten: it waits again, or has ended. False while the controller may
     /// still touch some of it.
     pub(crate) fn take_back(&mut self, cx: &mut Cx) -> bool {
+        self.hold_back();
+        self.end_raw(cx);
         let Some(link) = &mut self.link else { return true };
         let Some(back) = link.reclaim() else { return false };
         for mut flight in back.into_iter().rev() {
@@ -432,6 +436,32 @@ impl Pair {
             self.end_all(cx, Ended::Aborted);
         }
         true
+    }
+
+    /// Commands that were put together elsewhere end, also those that only wait: they name rings and namespaces as these were before.
+    fn end_raw(&mut self, cx: &mut Cx) {
+        let (raw, kept) = std::mem::take(&mut self.delayed).into_iter().partition(|(_, flight)| flight.raw.is_some());
+        self.delayed = kept;
+        let delayed: Vec<(Ticks, Flight)> = raw;
+        for flight in self.lines.take_raw().into_iter().chain(delayed.into_iter().map(|(_, flight)| flight)) {
+            self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
+        }
+    }
+
+    /// Nobody waits any more for a command of `owner` with this tag: if it was not sent yet, it is not.
+    pub(crate) fn withdraw(&mut self, cx: &mut Cx, owner: OwnerId, asked: impl Fn(&Io) -> bool) {
+        for flight in self.lines.take_waiting(owner, |flight| asked(&flight.io)) {
+            self.lines.finish(cx, flight, Finished::Failed(Ended::Aborted));
+        }
+    }
+
+    /// Is this request with the device, under this identifier?
+    pub(crate) fn has(&self, cid: Cid, io: IoId) -> bool {
+        let mut found = false;
+        if let Some(link) = &self.link {
+            link.each(&mut |at, flight| found |= at == cid && flight.io.id() == io);
+        }
+        found
     }
 
     /// Drops its link, which has been taken back.
@@ -490,6 +520,10 @@ impl Source for Pair {
             Ok(n) => n,
             Err(why) => {
                 self.lost(why);
+                // Its supervisor may be waiting for one of these itself.
+                if !self.is_io {
+                    self.take_back(cx);
+                }
                 0
             }
         }

@@ -517,3 +517,58 @@ fn a_fault_of_one_of_a_fused_pair_takes_both() {
     assert_eq!(w.back(0), [(4, Ok(Status::COMPARE_FAILURE)), (4, Ok(Status::ABORTED_FAILED_FUSED))]);
     assert_eq!(w.cx.boxes_out(), 0);
 }
+
+impl World {
+    fn send_raw(&mut self, owner: usize, lba: u64) {
+        let mut io = self.cx.take_io().unwrap();
+        (io.op, io.lba) = (Op::Write, lba);
+        let raw = Raw { sqe: Reads(1).command(&io).unwrap(), pages: None };
+        self.pair.submit(&mut self.cx, io, Some(Box::new(raw)), self.owners[owner]);
+    }
+}
+
+#[test]
+fn a_command_from_elsewhere_does_not_outlive_a_reset_wherever_it_waits() {
+    let mut w = World::new(1, 1).live();
+    w.send_raw(0, 1);
+    w.send_raw(0, 2);
+    w.send(0, 3);
+    w.pair.hold_back();
+    w.desk.borrow_mut().silent = true;
+    assert!(w.pair.take_back(&mut w.cx));
+    let mut back = w.back(0);
+    back.sort_by_key(|b| b.0);
+    assert_eq!(back, [(1, Err(Ended::Aborted)), (2, Err(Ended::Aborted))]);
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 3)], "a request of a namespace is made anew");
+    w.answer(0, Status::SUCCESS);
+    assert_eq!((w.back(0).len(), w.cx.boxes_out()), (1, 0));
+}
+
+#[test]
+fn what_nobody_waits_for_is_not_sent() {
+    let mut w = World::new(1, 1);
+    w.send_raw(0, 1);
+    w.send_raw(0, 2);
+    w.pair.withdraw(&mut w.cx, w.owners[0], |io| io.lba == 1);
+    assert_eq!(w.back(0), [(1, Err(Ended::Aborted))]);
+    w.pair.go_live(&mut w.cx);
+    assert_eq!(w.given(), [(1, 2)]);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!((w.back(0).len(), w.cx.boxes_out()), (1, 0));
+}
+
+#[test]
+fn an_admin_queue_that_is_lost_says_so_to_all_who_wait() {
+    let mut w = World::new(1, 1).live();
+    w.send_raw(0, 1);
+    w.send_raw(0, 2);
+    w.desk.borrow_mut().silent = true;
+    w.desk.borrow_mut().lost = true;
+    w.pair.reap(&mut w.cx, 8);
+    w.send_raw(0, 3);
+    let mut back: Vec<u64> = w.back(0).iter().map(|b| b.0).collect();
+    back.sort_unstable();
+    assert_eq!(back, [1, 2, 3]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
