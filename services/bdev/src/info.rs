@@ -60,6 +60,11 @@ fn copies_by_hand(own: &DeviceInfo) -> bool {
     own.metadata.is_none_or(|m| m.protection.is_some_and(|p| p.guard.information_bytes() == m.bytes))
 }
 
+/// Does a copy write some of what it reads?
+pub(crate) fn overlaps(io: &Io) -> bool {
+    io.op == Op::Copy && io.source.abs_diff(io.lba) < u64::from(io.blocks)
+}
+
 /// A device's limits, turned into what the path of a request compares.
 #[derive(Clone)]
 pub(crate) struct Geometry {
@@ -219,6 +224,12 @@ impl Geometry {
         }
     }
 
+    /// Is it a copy that the device does not do itself, though it copies? A controller may refuse one that writes what it reads, and what
+    /// it does not refuse has no order. Zones have no such copies: what is written was not there to be read.
+    pub(crate) fn is_copied_by_hand(&self, io: &Io) -> bool {
+        overlaps(io) && self.copies_by_hand && self.zone == 0
+    }
+
     /// Blocks to the next boundary.
     pub(crate) fn to_boundary(&self, lba: u64) -> u64 {
         match u64::from(self.boundary) {
@@ -251,6 +262,8 @@ impl Geometry {
     /// Does anything need a bounce buffer?
     pub(crate) fn may_bounce(&self) -> bool {
         let emulates = [Op::Compare, Op::CompareAndWrite, Op::Copy, Op::WriteZeroes, Op::Verify].iter().any(|op| !self.ops.has(*op));
-        emulates || self.look_at_segments || self.max_segments != u16::MAX
+        // A copy that overlaps, see `is_copied_by_hand`.
+        let copies = self.copies_by_hand && self.zone == 0;
+        emulates || copies || self.look_at_segments || self.max_segments != u16::MAX
     }
 }

@@ -4,7 +4,7 @@
 //! this queue alone, so that one part at a time can always go on. The first error in time wins, and stops further parts.
 
 use super::{CHILD, ServiceQueue};
-use crate::info::Geometry;
+use crate::info::{Geometry, overlaps};
 use crate::stats::OpStat;
 use doorbell_block::{Abort, Cx, Flags, Io, IoId, Op, OpenError, Status};
 use doorbell_mem::Seg;
@@ -166,10 +166,7 @@ impl ServiceQueue {
             Op::WriteZeroes if !native => Plan::Zeroes,
             Op::Compare if !native => Plan::Compare,
             Op::Verify if !native => Plan::Verify,
-            Op::Copy if !native => {
-                let blocks = u64::from(io.blocks);
-                Plan::Copy { backward: io.source < io.lba && io.source + blocks > io.lba }
-            }
+            Op::Copy if !native || g.is_copied_by_hand(&io) => Plan::Copy { backward: io.source < io.lba && overlaps(&io) },
             Op::CompareAndWrite => Plan::CompareAndWrite,
             _ => Plan::Parts,
         };

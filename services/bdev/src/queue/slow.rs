@@ -1,6 +1,7 @@
 //! Whatever is not a plain read or write: checks first, then limits and holds, then down or apart.
 
 use super::{CHILD, ServiceQueue, count};
+use crate::info::overlaps;
 use crate::shared::bits;
 use crate::stats::OpStat;
 use doorbell_block::{Abort, Cx, Done, Flags, Io, Op, Status, WriteCache, Zone};
@@ -76,6 +77,10 @@ impl ServiceQueue {
         self.check_zone(io)?;
         if io.op == Op::CompareAndWrite && io.blocks > g.compare_and_write_blocks() {
             return Err(Status::Invalid);
+        }
+        // Parts side by side would read what others of them wrote.
+        if io.op == Op::Copy && g.ops.has(Op::Copy) && overlaps(io) && io.blocks > g.limit(Op::Copy) && !g.is_copied_by_hand(io) {
+            return Err(Status::Unsupported);
         }
         let unit = u64::from(g.write_unit);
         if io.op.writes() && io.op != Op::Unmap && unit > 1 && (!io.lba.is_multiple_of(unit) || !u64::from(io.blocks).is_multiple_of(unit))
@@ -160,7 +165,7 @@ impl ServiceQueue {
             Op::ZoneAppend if fua_ok && g.direct_bytes(io, 0, io.sg.bytes()) == Some(io.sg.bytes()) => Whole::Yes,
             Op::Read | Op::Write if g.fits_device(io) => Whole::Yes,
             Op::Unmap | Op::WriteZeroes | Op::Copy | Op::Verify | Op::WriteUncorrectable
-                if native && fua_ok && io.blocks <= g.limit(io.op) && self.within_boundary(io) =>
+                if native && fua_ok && io.blocks <= g.limit(io.op) && self.within_boundary(io) && !g.is_copied_by_hand(io) =>
             {
                 Whole::Yes
             }

@@ -281,6 +281,25 @@ fn what_the_device_lacks_is_emulated() {
 }
 
 #[test]
+fn a_copy_that_overlaps_is_done_by_hand_also_where_the_device_copies() {
+    let ops = info().ops.with(Op::Copy);
+    on(DeviceInfo { ops, limits: Limits { copy_blocks: 16, ..Limits::default() }, ..info() }, |local, handle, state| async move {
+        let q = open(&local, &handle).await;
+        for (source, lba, blocks) in [(0u64, 4u64, 180u32), (60, 20, 150), (10, 12, 8)] {
+            let mut want = stored(&state, 0, BLOCKS);
+            want.copy_within(source as usize * 512..(source as usize + blocks as usize) * 512, lba as usize * 512);
+            let copy = move |io: &mut Io| (io.op, io.source, io.lba, io.blocks) = (Op::Copy, source, lba, blocks);
+            assert_eq!(q.request(copy, |io| io.status).await, Status::Ok);
+            assert!(stored(&state, 0, BLOCKS) == want, "copy of {blocks} from {source} to {lba}");
+        }
+        assert!(state.seen.lock().unwrap().iter().all(|(op, ..)| *op != Op::Copy));
+        let copy = |io: &mut Io| (io.op, io.source, io.lba, io.blocks) = (Op::Copy, 0, 32, 32);
+        assert_eq!(q.request(copy, |io| io.status).await, Status::Ok);
+        assert_eq!(state.seen.lock().unwrap().iter().filter(|(op, ..)| *op == Op::Copy).count(), 2, "apart from itself the device copies");
+    });
+}
+
+#[test]
 fn compare_and_write_writes_only_what_it_found() {
     on(info(), |local, handle, state| async move {
         let q = open(&local, &handle).await;
