@@ -34,14 +34,16 @@ const fn flag(name: &'static str, targets: &'static [&'static str]) -> Flag {
 }
 
 /// What `-L` takes. Longer targets come before the shorter ones that begin them: the first that fits names the line.
-static FLAGS: [Flag; 12] = [
+static FLAGS: [Flag; 14] = [
     flag("aio", &["doorbell_backends::aio"]),
     flag("app", &["doorbell"]),
     flag("backends", &["doorbell_backends"]),
     flag("bdev", &["doorbell_bdev"]),
     flag("mem", &["doorbell_mem"]),
+    flag("nvme", &["doorbell_nvme", "doorbell_backends::nvme"]),
     flag("nvmf", &["doorbell_nvmf"]),
     flag("nvmf_tcp", &["doorbell_nvmf::tcp"]),
+    flag("pci", &["doorbell_pci"]),
     flag("reactor", &["doorbell_reactor", "doorbell_block"]),
     flag("rpc", &["doorbell_rpc", "doorbell_control"]),
     flag("sys", &["doorbell_sys"]),

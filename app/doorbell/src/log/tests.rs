@@ -63,6 +63,34 @@ fn lines_are_named_after_the_narrowest_flag() {
     assert_eq!(name_of("doorbell::serve"), Some("app"));
     assert_eq!(name_of("doorbellx"), None);
     assert_eq!(name_of("doorbell_backends::aio"), Some("aio"));
+    assert_eq!(name_of("doorbell_backends::nvme::discovery"), Some("nvme"));
+    assert_eq!(name_of("doorbell_nvme::controller"), Some("nvme"));
+    assert_eq!(name_of("doorbell_pci::vfio"), Some("pci"));
+}
+
+/// Does Rust code beneath log?
+fn logs(folder: &std::path::Path) -> bool {
+    std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).any(|path| match path.extension() {
+        _ if path.is_dir() => logs(&path),
+        Some(extension) if extension == "rs" => std::fs::read_to_string(&path).unwrap().contains("tracing::"),
+        _ => false,
+    })
+}
+
+/// A line without a flag is not logged at all.
+#[test]
+fn whatever_logs_has_a_flag() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let members = manifest.split_once("members = [").unwrap().1.split_once(']').unwrap().0;
+    let mut found = 0;
+    for folder in members.split('"').skip(1).step_by(2).map(|member| root.join(member)).filter(|folder| logs(&folder.join("src"))) {
+        let own = std::fs::read_to_string(folder.join("Cargo.toml")).unwrap();
+        let name = own.split_once("name = \"").unwrap().1.split_once('"').unwrap().0.replace('-', "_");
+        assert!(name_of(&name).is_some(), "{name} logs, and no flag is about it");
+        found += 1;
+    }
+    assert!(found > 3, "only {found} crates log");
 }
 
 #[test]
