@@ -84,8 +84,12 @@ pub(super) async fn detach(drives: &Drives, params: Detach) -> Result<bool, RpcE
     let used = drive.controller().path();
     leaving.sort_by_key(|id| *id == used);
     for id in leaving {
-        drive.controller().remove_path(id).await.map_err(refused)?;
-        drive.forget_path(id);
+        let removed = drive.controller().remove_path(id).await;
+        // It is gone even when the reset that leads to another one fails.
+        if !matches!(removed, Err(PathError::OnlyOne)) {
+            drive.forget_path(id);
+        }
+        removed.map_err(refused)?;
     }
     Ok(true)
 }
