@@ -28,6 +28,6 @@ fn the_format_is_found_by_number_by_size_or_left_as_it_is() {
     assert_eq!(found("-n 1 -b 4k"), Ok(2), "the faster of two");
     assert_eq!(found("-n 1 -f 3"), Ok(3));
     for none in ["-n 1 -b 8k", "-n 1 -f 4"] {
-        assert!(found(none).unwrap_err().contains("doorbell nvme identify '0000:01:00.0' --nsid 1"), "{none}");
+        assert!(found(none).unwrap_err().contains("traddr:0000:01:00.0' --nsid 1`"), "{none}");
     }
 }
