@@ -74,20 +74,12 @@ const CONNECT_MS: u32 = 10_000;
 
 /// Attaches a controller, has `work` done with it, and lets it go.
 fn with<T: 'static>(reach: &Reach, work: impl AsyncFnOnce(&Controller) -> Result<T, Failed> + 'static) -> Result<T, Failed> {
-    with_options(reach, Options::default(), work)
-}
-
-fn with_options<T: 'static>(
-    reach: &Reach,
-    options: Options,
-    work: impl AsyncFnOnce(&Controller) -> Result<T, Failed> + 'static,
-) -> Result<T, Failed> {
     let helpers = Helpers::new(1).map_err(|e| words(format!("threads cannot be started: {e}")))?;
     let config = Config { pool: PoolSpec { backing: backing(reach), ..PoolSpec::default() }, ..Config::default() };
     let (regions, reach) = (config.regions.clone(), reach.clone());
     let (done, closed) = run(&config, |local| async move {
         let env = Env { local, regions, helpers };
-        let controller = attach(&env, &reach, options).await?;
+        let controller = attach(&env, &reach, Options::default()).await?;
         let done = work(&controller).await;
         controller.detach().await;
         done

@@ -143,12 +143,12 @@ pub struct FormatArgs {
     /// What becomes of the data
     #[arg(short, long, value_enum, default_value_t = Erase::None)]
     pub erase: Erase,
-    /// With a format that has metadata: protection information of this type
-    #[arg(long, value_name = "TYPE", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=3))]
-    pub protection: u8,
-    /// With a format that has metadata: it follows each block's data, rather than lie in a buffer of its own
-    #[arg(long)]
-    pub extended: bool,
+    /// With a format that has metadata: protection information of this type, 0 for none; as it is when the format stays
+    #[arg(long, value_name = "TYPE", value_parser = clap::value_parser!(u8).range(0..=3))]
+    pub protection: Option<u8>,
+    /// With a format that has metadata: does it follow each block's data, rather than lie in a buffer of its own? As it is when the format stays
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    pub extended: Option<bool>,
     /// Do it: without this, say what would be lost, and do nothing
     #[arg(long)]
     pub yes: bool,

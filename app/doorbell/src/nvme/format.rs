@@ -1,20 +1,18 @@
 //! `doorbell nvme format`: a namespace with other blocks, or erased. What it held is lost, so it is done only when that was said.
 
-use super::{Failed, demand, say, with_options, words};
+use super::{Failed, demand, say, with, words};
 use crate::cli::{Erase, FormatArgs};
 use crate::size::Size;
-use doorbell_nvme::{Controller, Identity, Options, Payload, Policy};
-use doorbell_wire_nvme::identify::{Fna, Namespace};
+use doorbell_nvme::{Controller, Identity, Payload};
+use doorbell_wire_nvme::identify::{Flbas, Fna, Namespace};
 use doorbell_wire_nvme::{AdminCommand, Cns, FormatNvm, Identify, NSID_ALL, SecureErase, view};
 
 #[cfg(test)]
 mod tests;
 
 pub(super) fn format(args: FormatArgs) -> Result<(), Failed> {
-    // A large drive takes minutes or hours, and must not be interrupted.
-    let options = Options { policy: Policy { admin_timeout_ns: 0, ..Policy::default() }, ..Options::default() };
     let reach = args.reach.clone();
-    let done = with_options(&reach, options, async move |controller: &Controller| {
+    let done = with(&reach, async move |controller: &Controller| {
         let identity = controller.identity().ok_or_else(|| words("the controller was not identified"))?;
         let before = namespace(controller, args.nsid).await?;
         let plan = plan(&args, &identity, &before)?;
@@ -64,9 +62,14 @@ fn plan(args: &FormatArgs, of: &Identity, namespace: &Namespace) -> Result<Plan,
     };
     let index = index(args, namespace)?;
     let metadata = namespace.lbaf.get(usize::from(index)).map_or(0, |format| format.ms.get());
-    if metadata == 0 && (args.protection != 0 || args.extended) {
+    if metadata == 0 && (args.protection.is_some_and(|kind| kind != 0) || args.extended == Some(true)) {
         return Err(words("--protection and --extended are about metadata, and this format has none"));
     }
+    // What is not said stays as it is while the format stays.
+    let stays = metadata > 0 && usize::from(index) == namespace.format_index();
+    let now = if stays { namespace.dps } else { 0 };
+    let extended = args.extended.unwrap_or(stays && Flbas::from_bits(namespace.flbas).extended_metadata());
+    let (protection, protection_first) = (args.protection.unwrap_or(now & 7), now & 8 != 0);
     let all = fna.format_all() || (erase != SecureErase::None && fna.erase_all());
     let block = u64::from(namespace.block_len().unwrap_or(0));
     let which = if all { "ALL namespaces".to_owned() } else { format!("namespace {}", args.nsid) };
@@ -79,7 +82,7 @@ fn plan(args: &FormatArgs, of: &Identity, namespace: &Namespace) -> Result<Plan,
         args.nsid
     );
     let command =
-        FormatNvm { format: index, extended_metadata: args.extended, protection: args.protection, protection_first: false, erase };
+        FormatNvm { format: index, extended_metadata: extended, protection, protection_first: protection != 0 && protection_first, erase };
     Ok(Plan { command, loses })
 }
 

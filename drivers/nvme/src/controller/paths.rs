@@ -190,8 +190,9 @@ impl Inner {
             .filter_map(|ns| Some((ns.clone(), there.get(&ns.nsid())?.clone())))
             .collect::<Vec<_>>()
             .into_iter();
-        let other = both.find(|(a, b)| a.described().ids != b.described().ids)?;
-        Some(format!("namespace {} has other unique identifiers there", other.0.nsid()))
+        // By the measure of a reset: what would leave then is refused now.
+        let other = both.find(|(a, b)| !a.is_same(b.described()))?;
+        Some(format!("namespace {} has other identifiers or limits there", other.0.nsid()))
     }
 }
 

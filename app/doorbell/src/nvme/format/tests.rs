@@ -31,3 +31,22 @@ fn the_format_is_found_by_number_by_size_or_left_as_it_is() {
         assert!(found(none).unwrap_err().contains("traddr:0000:01:00.0' --nsid 1`"), "{none}");
     }
 }
+
+#[test]
+fn protection_stays_while_the_format_does() {
+    let mut of = namespace();
+    // The fourth format, extended, protected by the first bytes of its metadata.
+    (of.flbas, of.dps) = (3 | 1 << 4, 1 | 1 << 3);
+    let mut raw = doorbell_wire_nvme::identify::Controller::default();
+    raw.oacs = U16::new(2);
+    let none = String::new;
+    let (version, raw) = (doorbell_wire_nvme::register::Version::from_bits(0x2_0000), Box::new(raw));
+    let controller = Identity { serial: none(), model: none(), firmware: none(), subsystem: none(), version, raw };
+    let planned = |line: &str| plan(&args(line), &controller, &of).unwrap().command;
+    let kept = planned("-n 1 -e data");
+    assert_eq!((kept.format, kept.extended_metadata, kept.protection, kept.protection_first), (3, true, 1, true));
+    let without = planned("-n 1 --protection 0 --extended false");
+    assert_eq!((without.extended_metadata, without.protection, without.protection_first), (false, 0, false));
+    assert_eq!(planned("-n 1 -f 0"), FormatNvm::default());
+    assert!(plan(&args("-n 1 -f 0 --extended"), &controller, &of).is_err());
+}
