@@ -33,6 +33,7 @@ fn the_format_is_found_by_number_by_size_or_left_as_it_is() {
 }
 
 #[test]
+#[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
 fn protection_stays_while_the_format_does() {
     let mut of = namespace();
     // The fourth format, extended, protected by the first bytes of its metadata.
