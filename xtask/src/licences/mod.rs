@@ -39,7 +39,8 @@ pub(crate) fn run(root: &Path) -> Result<(usize, Vec<String>), String> {
     let mut packages = metadata::load(&root.join("Cargo.toml"), &["--locked"])?.packages;
     let fuzz = root.join("testing/fuzz/Cargo.toml");
     if fuzz.exists() {
-        packages.extend(metadata::load(&fuzz, &[])?.packages);
+        // Locked as well: cargo would mend a lock file that fell behind, and leave the tree changed.
+        packages.extend(metadata::load(&fuzz, &["--locked"])?.packages);
     }
     packages.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
     packages.dedup_by(|a, b| a.name == b.name && a.version == b.version);
