@@ -84,6 +84,8 @@ pub struct Reactor<C, O> {
     last: Ticks,
     worked: bool,
     idle_since: Ticks,
+    /// Sources that were armed for the sleep that has begun.
+    armed: usize,
 }
 
 /// Completions taken from one source in one turn.
@@ -127,6 +129,7 @@ impl<C: Clock, O: Order> Reactor<C, O> {
             last: now,
             worked: false,
             idle_since: now,
+            armed: 0,
         }
     }
 
@@ -299,19 +302,7 @@ impl<C: Clock, O: Order> Reactor<C, O> {
 
     /// Sleeps until something happens, unless something already has.
     fn sleep(&mut self) {
-        self.sweep_sources();
-        let Some(sleeper) = &mut self.sleeper else { return };
-        sleeper.prepare();
-        let mut armed = 0;
-        let mut quiet = true;
-        for s in &self.sources {
-            armed += 1;
-            if s.borrow_mut().arm() == Armed::Ready {
-                quiet = false;
-                break;
-            }
-        }
-        if quiet && self.inbox.is_empty() && !self.cx.any_ready() && !self.executor.pending() {
+        if self.fall_asleep() {
             let limit = self.sleep_limit();
             self.load.publish(&self.count);
             self.count.sleeps += 1;
@@ -319,13 +310,39 @@ impl<C: Clock, O: Order> Reactor<C, O> {
                 self.look(limit);
             }
         }
+        self.wake_up();
+    }
+
+    /// The first half of a sleep: from here on whoever makes work rings. True if nothing has happened meanwhile, so that one may wait until
+    /// [`Reactor::is_rung`] or the next timer; either way [`Reactor::wake_up`] comes next. False without a sleeper. For who turns reactors on
+    /// a clock of his own; [`Reactor::run`] sleeps by itself.
+    pub fn fall_asleep(&mut self) -> bool {
+        self.sweep_sources();
+        let Some(sleeper) = &mut self.sleeper else { return false };
+        sleeper.prepare();
+        for s in &self.sources {
+            self.armed += 1;
+            if s.borrow_mut().arm() == Armed::Ready {
+                return false;
+            }
+        }
+        self.inbox.is_empty() && !self.cx.any_ready() && !self.executor.pending()
+    }
+
+    /// Has anything rung that ends a sleep? Does not wait.
+    pub fn is_rung(&mut self) -> bool {
+        self.cx.look(Some(Duration::ZERO)).is_ok_and(|n| n > 0)
+    }
+
+    /// The second half of a sleep.
+    pub fn wake_up(&mut self) {
         if let Some(sleeper) = &mut self.sleeper {
             sleeper.awake();
+            self.worked = false;
         }
-        for s in self.sources.iter().take(armed) {
+        for s in self.sources.iter().take(std::mem::take(&mut self.armed)) {
             s.borrow_mut().disarm();
         }
-        self.worked = false;
     }
 
     fn sleep_limit(&self) -> Option<Duration> {

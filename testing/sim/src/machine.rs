@@ -14,6 +14,7 @@ use crate::time::{SimClock, SimOrder, Trace};
 use doorbell_block::{Cx, CxParts, Port, ReactorId, Ticks};
 use doorbell_mem::{Backing, ClassSpec, Pool, PoolSpec, Regions};
 use doorbell_reactor::{Clock, Closed, Local, Polling, Reactor, ReactorParts, StartError};
+use doorbell_sys::epoll::Poller;
 use doorbell_sys::{ring, wakeup};
 use std::cell::RefCell;
 use std::future::Future;
@@ -37,6 +38,9 @@ pub struct MachineSpec {
     pub turn_ns: RangeInclusive<u64>,
     /// Where memory comes from: what a simulated device attaches to. A registry of its own for each machine.
     pub regions: Regions,
+    /// Reactors sleep now and then when they have nothing to do: then only a timer, a message or a descriptor that became readable has one
+    /// turn again.
+    pub sleeps: bool,
 }
 
 impl Default for MachineSpec {
@@ -50,6 +54,7 @@ impl Default for MachineSpec {
             inbox: 64,
             turn_ns: 50..=500,
             regions: Regions::new(),
+            sleeps: false,
         }
     }
 }
@@ -85,6 +90,13 @@ pub struct Machine {
     turn_ns: RangeInclusive<u64>,
     order: Vec<usize>,
     reactors: Vec<Reactor<SimClock, SimOrder>>,
+    sleeps: bool,
+    /// Which reactors are asleep.
+    asleep: Vec<bool>,
+    /// Which had nothing to do in their last turn.
+    idle: Vec<bool>,
+    slept: u64,
+    outside: Option<Ticks>,
 }
 
 impl Machine {
@@ -106,23 +118,27 @@ impl Machine {
         let mut inboxes = Vec::new();
         for reactor in 0..spec.reactors.max(1) {
             let (sender, inbox) = ring::ring(spec.inbox);
-            // Its sleeper is dropped: a simulated reactor never sleeps, so nobody ever rings.
-            let (_, notifier) = wakeup::pair().map_err(|source| StartError::System { reactor, source })?;
+            let (sleeper, notifier) = wakeup::pair().map_err(|source| StartError::System { reactor, source })?;
             ports.push(Port { sender, notifier });
-            inboxes.push(inbox);
+            // One that never sleeps is never rung.
+            inboxes.push((inbox, spec.sleeps.then_some(sleeper)));
         }
         let mut reactors = Vec::new();
-        for (n, inbox) in inboxes.into_iter().enumerate() {
+        for (n, (inbox, sleeper)) in inboxes.into_iter().enumerate() {
+            let reactor = n as u32;
+            let poller = if spec.sleeps { Some(Poller::new().map_err(|source| StartError::System { reactor, source })?) } else { None };
             let pool = PoolSpec { classes: spec.classes.clone(), backing: Backing::Ordinary, node: None };
             let pool = Pool::new(&spec.regions, &pool)?;
-            let cx = CxParts { id: ReactorId(n as u32), boxes: spec.boxes, pool, ports: ports.clone(), poller: None };
+            let cx = CxParts { id: ReactorId(n as u32), boxes: spec.boxes, pool, ports: ports.clone(), poller };
             let order = SimOrder::new(entropy.fork(), trace.clone());
-            let parts = ReactorParts { cx, inbox, sleeper: None, clock: clock.clone(), order, polling: Polling::Always };
+            let parts = ReactorParts { cx, inbox, sleeper, clock: clock.clone(), order, polling: Polling::Always };
             reactors.push(Reactor::new(parts));
         }
         let network = Network::new(clock.clone(), entropy.fork(), trace.clone());
         let order = (0..reactors.len()).collect();
-        Ok(Machine { seed: spec.seed, clock, entropy, trace, network, turn_ns: spec.turn_ns.clone(), order, reactors })
+        let (turn_ns, asleep, idle) = (spec.turn_ns.clone(), vec![false; reactors.len()], vec![false; reactors.len()]);
+        let (seed, sleeps) = (spec.seed, spec.sleeps);
+        Ok(Machine { seed, clock, entropy, trace, network, turn_ns, order, reactors, sleeps, asleep, idle, slept: 0, outside: None })
     }
 
     /// Its seed.
@@ -184,7 +200,7 @@ impl Machine {
                     worked = true;
                 }
             }
-            let this = self.reactors[n].turn();
+            let this = self.turn(n);
             self.trace.note(self.clock.now().0 << 9 | (n as u64) << 1 | u64::from(this));
             worked |= this;
         }
@@ -192,10 +208,51 @@ impl Machine {
         worked || self.reactors.iter_mut().any(|r| r.cx().has_mail_to_move() || r.cx().any_ready())
     }
 
+    /// One turn of reactor `n`, unless it sleeps on. True if there was work.
+    fn turn(&mut self, n: usize) -> bool {
+        let now = self.clock.now();
+        let (Some(reactor), Some(asleep)) = (self.reactors.get_mut(n), self.asleep.get_mut(n)) else { return false };
+        if *asleep {
+            let is_due = reactor.cx().next_timer().is_some_and(|at| at <= now);
+            let has_work = reactor.cx().has_mail_to_move() || reactor.cx().any_ready();
+            if !is_due && !has_work && !reactor.is_rung() {
+                return false;
+            }
+            reactor.wake_up();
+            *asleep = false;
+            self.idle[n] = false;
+        }
+        // A while after it last found nothing: something may have come since.
+        if self.sleeps && self.idle.get(n) == Some(&true) && self.entropy.coin() {
+            *asleep = reactor.fall_asleep();
+            if *asleep {
+                self.slept += 1;
+                return false;
+            }
+            reactor.wake_up();
+        }
+        let worked = reactor.turn();
+        if let Some(idle) = self.idle.get_mut(n) {
+            *idle = !worked;
+        }
+        worked
+    }
+
+    /// How often a reactor fell asleep.
+    pub fn slept(&self) -> u64 {
+        self.slept
+    }
+
+    /// Something outside happens at `at`, by whoever turns the machine: time does not jump past it. The last that was said holds.
+    pub fn expect(&mut self, at: Option<Ticks>) {
+        self.outside = at;
+    }
+
     /// Jumps to the next timer or arrival. False if there is none.
     pub fn skip(&mut self) -> bool {
+        // Each round takes time: what was expected may be due by now.
         let timers = self.reactors.iter_mut().filter_map(|r| r.cx().next_timer());
-        match timers.chain(self.network.next()).min() {
+        match timers.chain(self.network.next()).chain(self.outside.take()).min() {
             Some(at) => {
                 self.clock.advance_to(at);
                 true
@@ -214,7 +271,14 @@ impl Machine {
             if self.clock.now() > end {
                 return Err(Stalled::OverBudget { seed: self.seed, budget_ns });
             }
-            if !self.round() && !self.skip() && !done(self) {
+            if self.round() {
+                continue;
+            }
+            // Whatever is outside may have been told something without anybody here having had work.
+            if done(self) {
+                return Ok(());
+            }
+            if !self.skip() {
                 return Err(Stalled::Deadlock { seed: self.seed, at_ns: self.clock.now().0 });
             }
         }
@@ -244,6 +308,7 @@ impl Machine {
     /// Lets what is still under way end (for at most `budget_ns`), closes the reactors, and says what each had lost.
     pub fn close(mut self, budget_ns: u64) -> Vec<Closed> {
         let end = self.clock.now().after(budget_ns);
+        self.outside = None;
         while self.clock.now() <= end && (self.round() || self.skip()) {}
         self.reactors.into_iter().map(Reactor::close).collect()
     }
