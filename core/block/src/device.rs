@@ -101,6 +101,8 @@ pub struct Limits {
     pub write_zeroes_blocks: u32,
     /// Blocks of one copy.
     pub copy_blocks: u32,
+    /// Blocks of one compare-and-write.
+    pub compare_and_write_blocks: u32,
     /// Blocks of one verify.
     pub verify_blocks: u32,
     /// Blocks of one write uncorrectable.

@@ -40,7 +40,12 @@ pub(crate) fn offered(own: &DeviceInfo) -> DeviceInfo {
     if let Some(zones) = &mut info.zones {
         zones.max_append_blocks = append_blocks(own);
     }
-    info.limits = Limits { write_unit_blocks: own.limits.write_unit_blocks, ..Limits::default() };
+    let compared = if ops.has(Op::CompareAndWrite) { Geometry::of(own, true).compare_and_write_blocks() } else { 0 };
+    info.limits = Limits {
+        write_unit_blocks: own.limits.write_unit_blocks,
+        compare_and_write_blocks: if compared == u32::MAX { 0 } else { compared },
+        ..Limits::default()
+    };
     info.frames = own.frames.saturating_add(1);
     info
 }
@@ -238,9 +243,12 @@ impl Geometry {
         }
     }
 
-    /// Blocks of a compare-and-write that is emulated: what the reserve holds.
+    /// Blocks of a compare-and-write: what the device does as one, or where it is emulated what the reserve holds.
     pub(crate) fn compare_and_write_blocks(&self) -> u32 {
-        if self.ops.has(Op::CompareAndWrite) { self.max_blocks } else { (self.reserve_bytes() >> self.shift).max(1) }
+        match self.ops.has(Op::CompareAndWrite) {
+            true => self.max_blocks.min(or_max(self.limits.compare_and_write_blocks)),
+            false => (self.reserve_bytes() >> self.shift).max(1),
+        }
     }
 
     /// Bytes that a queue keeps for itself.

@@ -87,7 +87,10 @@ impl Described {
             write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
             read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
             read_after_unmap: if zeroed { ReadAfterUnmap::Zeroes } else { ReadAfterUnmap::Undefined },
-            limits: self::limits(&raw, format.longest(transfer), pages.limits, found.as_ref()),
+            limits: Limits {
+                compare_and_write_blocks: compared(&raw, of),
+                ..self::limits(&raw, format.longest(transfer), pages.limits, found.as_ref())
+            },
             preferred: preferred(&raw),
             atomic: atomic(&raw, of),
             metadata: format.metadata(),
@@ -203,8 +206,17 @@ fn preferred(raw: &Namespace) -> Preferred {
     }
 }
 
+/// Blocks of the namespace's own field, where it has those of atomic writes, or else of the controller's; both are zero-based.
+fn unit(raw: &Namespace, namespace: u16, controller: u16) -> u32 {
+    u32::from(if NsFeat::from_bits(raw.nsfeat).atomic() { namespace } else { controller }) + 1
+}
+
+/// Blocks of a fused compare and write at most (NVM 1.1, 2.1.4.2).
+fn compared(raw: &Namespace, of: &Identity) -> u32 {
+    unit(raw, raw.nacwu.get(), of.raw.acwu.get())
+}
+
 fn atomic(raw: &Namespace, of: &Identity) -> AtomicUnits {
-    let own = NsFeat::from_bits(raw.nsfeat).atomic();
-    let pick = |namespace: u16, controller: u16| u32::from(if own { namespace } else { controller }) + 1;
+    let pick = |namespace, controller| unit(raw, namespace, controller);
     AtomicUnits { normal_blocks: pick(raw.nawun.get(), of.raw.awun.get()), power_fail_blocks: pick(raw.nawupf.get(), of.raw.awupf.get()) }
 }

@@ -17,7 +17,11 @@ const COPY_RANGE_BLOCKS: u16 = u16::MAX;
 impl Namespace {
     /// The largest write that no other request is seen in the middle of, in blocks, when a compare goes before it.
     pub(super) fn compare_and_write_blocks(&self) -> u32 {
-        if self.info.ops.has(Op::CompareAndWrite) { self.info.atomic.normal_blocks.max(1) } else { 1 }
+        let blocks = if self.info.ops.has(Op::CompareAndWrite) { self.info.atomic.normal_blocks.max(1) } else { 1 };
+        match self.info.limits.compare_and_write_blocks {
+            0 => blocks,
+            most => blocks.min(most),
+        }
     }
 
     fn features(&self) -> u8 {

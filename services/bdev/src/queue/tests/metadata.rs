@@ -156,3 +156,18 @@ fn verify_and_write_uncorrectable_are_split_to_their_limits() {
         assert_eq!(seen, [&verify[..], &spoil[..]].concat());
     });
 }
+
+#[test]
+fn a_compare_and_write_above_what_the_device_does_as_one_is_refused() {
+    let limits = Limits { compare_and_write_blocks: 4, ..Limits::default() };
+    on(DeviceInfo { ops: ops(&[Op::Compare, Op::CompareAndWrite]), limits, ..info() }, |local, handle, state| async move {
+        assert_eq!(handle.info().limits.compare_and_write_blocks, 4, "who asks is told");
+        let q = open(&local, &handle).await;
+        for (blocks, expected) in [(5, Status::Invalid), (4, Status::Ok)] {
+            let payload = buffer(&local, blocks * 1024, 0).await;
+            let status = q.request(request(Op::CompareAndWrite, 8, blocks, vec![payload], vec![]), |io| io.status).await;
+            assert_eq!(status, expected, "{blocks} blocks");
+        }
+        assert_eq!(state.seen.lock().unwrap().len(), 1, "as one");
+    });
+}
