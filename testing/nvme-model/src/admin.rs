@@ -1,28 +1,37 @@
-//! Commands of the admin queue, and what the controller says of itself.
+//! Commands of the admin queue.
 
 use crate::io::prps;
 use crate::memory::Pointer;
 use crate::model::Model;
-use crate::plan::Absurd;
 use doorbell_wire_nvme::event::AsyncEvent;
-use doorbell_wire_nvme::identify::{Controller, Namespace, NamespaceList, NvmController, Oacs, Oncs};
-use doorbell_wire_nvme::{AdminCommand, AdminOpcode, Ascii, Cid, Cns, FeatureId, Identify, Sqe, Status, U16, U32, U64, bytes};
+use doorbell_wire_nvme::{AdminCommand, AdminOpcode, Cid, FeatureId, LogId, Sqe, Status, bytes};
 
-const OK: Option<(Status, u32)> = Some((Status::SUCCESS, 0));
+/// How a command has ended, with dword 0 of its answer; `None` when it is not to be answered now.
+pub(crate) type Ended = Option<(Status, u32)>;
 
-fn failed(status: Status) -> Option<(Status, u32)> {
+pub(crate) const OK: Ended = Some((Status::SUCCESS, 0));
+
+pub(crate) fn failed(status: Status) -> Ended {
     Some((status.dnr(), 0))
 }
 
 impl Model {
     /// Does an admin command; `None` when it is not to be answered now.
-    pub(crate) fn administer(&mut self, sqe: &Sqe) -> Option<(Status, u32)> {
+    pub(crate) fn administer(&mut self, sqe: &Sqe) -> Ended {
         match AdminCommand::parse(sqe) {
             AdminCommand::Identify(what) => {
                 let Some(page) = self.page(&what, sqe.nsid.get()) else { return failed(Status::INVALID_FIELD) };
                 self.send(sqe, &page)
             }
-            AdminCommand::GetLogPage(log) => self.send(sqe, &vec![0; log.len.min(1 << 16) as usize]),
+            AdminCommand::GetLogPage(log) => {
+                let mut page = match log.lid {
+                    LogId::FIRMWARE_SLOT => bytes(&self.maintenance.slots_page()).to_vec(),
+                    LogId::SANITIZE => bytes(&self.maintenance.sanitize_page(self.now())).to_vec(),
+                    _ => Vec::new(),
+                };
+                page.resize(log.len.min(1 << 16) as usize, 0);
+                self.send(sqe, &page)
+            }
             AdminCommand::SetFeatures(set) if set.fid == FeatureId::NUMBER_OF_QUEUES => {
                 let queues = u32::from(self.plan.queues);
                 Some((Status::SUCCESS, queues << 16 | queues))
@@ -43,11 +52,11 @@ impl Model {
                 let known = cqid > 0 && !used && self.completions.remove(&cqid).is_some();
                 if known { OK } else { failed(Status::INVALID_QUEUE_ID) }
             }
-            _ => failed(Status::INVALID_OPCODE),
+            _ => self.maintain(sqe).unwrap_or_else(|| failed(Status::INVALID_OPCODE)),
         }
     }
 
-    fn send(&mut self, sqe: &Sqe, page: &[u8]) -> Option<(Status, u32)> {
+    pub(crate) fn send(&mut self, sqe: &Sqe, page: &[u8]) -> Ended {
         match self.memory.scatter(Pointer::Prps(prps(sqe).0, prps(sqe).1), page) {
             Some(()) => OK,
             None => Some((Status::DATA_TRANSFER_ERROR, 0)),
@@ -56,18 +65,19 @@ impl Model {
 
     /// Bit 0 of the answer: it was not aborted.
     fn abort(&mut self, sqid: u16, cid: Cid) -> u32 {
-        let found = self.under.iter().position(|u| u.sqid == sqid && u.sqe.cid.get() == cid.0);
+        let found = self.under.iter().position(|u| u.sqid == sqid && u.cids().any(|is| is == cid));
         match found {
             Some(at) if self.entropy.coin() => {
-                self.under.remove(at);
-                self.answer(sqid, cid, Status::ABORT_REQUESTED, 0);
+                // One half of a fused pair takes the other with it.
+                let under = self.under.remove(at);
+                under.cids().for_each(|cid| self.answer(sqid, cid, Status::ABORT_REQUESTED, 0));
                 0
             }
             _ => 1,
         }
     }
 
-    fn create_completion(&mut self, sqe: &Sqe) -> Option<(Status, u32)> {
+    fn create_completion(&mut self, sqe: &Sqe) -> Ended {
         let (cqid, size) = (sqe.cdw10.get() as u16, (sqe.cdw10.get() >> 16) as u16);
         // One that is asked for twice is no breach: the answer to its deletion may have been lost, or an error.
         if cqid == 0 || self.completions.contains_key(&cqid) {
@@ -77,11 +87,18 @@ impl Model {
             self.counters.driver_errors += 1;
             return failed(Status::INVALID_QUEUE_SIZE);
         }
-        self.add_completion(cqid, prps(sqe).0, size + 1);
+        const INTERRUPTS: u32 = 1 << 1;
+        let how = sqe.cdw11.get();
+        let vector = (how & INTERRUPTS != 0).then_some((how >> 16) as u16);
+        if vector.is_some_and(|vector| vector >= self.plan.vectors) {
+            self.counters.driver_errors += 1;
+            return failed(Status::INVALID_INTERRUPT_VECTOR);
+        }
+        self.add_completion(cqid, prps(sqe).0, size + 1, vector);
         OK
     }
 
-    fn create_submission(&mut self, sqe: &Sqe) -> Option<(Status, u32)> {
+    fn create_submission(&mut self, sqe: &Sqe) -> Ended {
         let (sqid, size, cqid) = (sqe.cdw10.get() as u16, (sqe.cdw10.get() >> 16) as u16, (sqe.cdw11.get() >> 16) as u16);
         if sqid == 0 || self.submissions.contains_key(&sqid) || !self.completions.contains_key(&cqid) {
             return failed(Status::INVALID_QUEUE_ID);
@@ -94,7 +111,7 @@ impl Model {
         OK
     }
 
-    fn delete_submission(&mut self, sqid: u16) -> Option<(Status, u32)> {
+    fn delete_submission(&mut self, sqid: u16) -> Ended {
         if sqid == 0 || !self.submissions.contains_key(&sqid) {
             return failed(Status::INVALID_QUEUE_ID);
         }
@@ -102,7 +119,7 @@ impl Model {
         self.under = others;
         let theirs: Vec<_> = theirs;
         for under in theirs {
-            self.answer(sqid, Cid(under.sqe.cid.get()), Status::ABORTED_SQ_DELETION, 0);
+            under.cids().for_each(|cid| self.answer(sqid, cid, Status::ABORTED_SQ_DELETION, 0));
         }
         self.submissions.remove(&sqid);
         OK
@@ -120,8 +137,15 @@ impl Model {
         }
     }
 
-    /// Tells of changed namespaces: once they have, and now and then for nothing.
+    /// Tells of what has happened; and of changed namespaces now and then for nothing.
     pub(crate) fn maybe_tell(&mut self) {
+        if !self.maintenance.events.is_empty()
+            && self.has_room(0, 1)
+            && let Some(cid) = self.awaiting.pop()
+        {
+            let event = self.maintenance.events.remove(0);
+            self.answer(0, cid, Status::SUCCESS, event.into_bits());
+        }
         if (self.entropy.chance(self.plan.events) || self.changed)
             && self.has_room(0, 1)
             && let Some(cid) = self.awaiting.pop()
@@ -129,83 +153,5 @@ impl Model {
             self.changed = false;
             self.answer(0, cid, Status::SUCCESS, AsyncEvent::NAMESPACE_CHANGED.into_bits());
         }
-    }
-
-    fn page(&mut self, what: &Identify, nsid: u32) -> Option<Vec<u8>> {
-        if self.plan.absurd == Absurd::Noise {
-            let mut noise = vec![0; 4096];
-            self.entropy.fill(&mut noise);
-            // Now and then a page that gets further.
-            if what.cns != Cns::CONTROLLER || self.entropy.coin() {
-                return Some(noise);
-            }
-        }
-        match what.cns {
-            Cns::CONTROLLER => Some(bytes(&self.controller()).to_vec()),
-            Cns::NAMESPACE => self.namespace(nsid).map(|page| bytes(&page).to_vec()),
-            Cns::ACTIVE_NAMESPACES => Some(bytes(&self.list(nsid)).to_vec()),
-            Cns::NAMESPACE_DESCRIPTORS => Some(vec![0; 4096]),
-            Cns::CSI_CONTROLLER => {
-                let mut page = NvmController::default();
-                if let Absurd::Limits(all) = self.plan.absurd {
-                    (page.vsl, page.wzsl, page.dmrl, page.dmrsl) = (all, all, all, U32::new(all.into()));
-                }
-                Some(bytes(&page).to_vec())
-            }
-            _ => None,
-        }
-    }
-
-    #[allow(clippy::field_reassign_with_default)] // Wire structures have private reserved fields.
-    fn controller(&self) -> Controller {
-        let mut page = Controller::default();
-        (page.sn, page.mn, page.fr) = (Ascii::new("MODEL1"), Ascii::new("Doorbell model"), Ascii::new("1"));
-        (page.sqes, page.cqes, page.aerl, page.mdts) = (0x66, 0x44, 3, 4);
-        page.nn = U32::new(self.disks.len() as u32);
-        page.oaes = U32::new(1 << 8);
-        page.crdt_100ms = [U16::new(1), U16::new(2), U16::new(30_000)];
-        page.oncs = U16::new(Oncs::new().with_compare(true).with_dataset_management(true).with_write_zeroes(true).into_bits());
-        page.sgls = U32::new(self.plan.sgls.into());
-        page.oacs = U16::new(Oacs::new().with_doorbell_buffer(self.plan.shadows).into_bits());
-        match self.plan.absurd {
-            Absurd::Mdts(mdts) => page.mdts = mdts,
-            Absurd::EntrySizes => (page.sqes, page.cqes) = (0x77, 0x33),
-            Absurd::Limits(all) => (page.aerl, page.acl, page.nn) = (all, all, U32::new(all.into())),
-            _ => {}
-        }
-        page
-    }
-
-    #[allow(clippy::field_reassign_with_default)] // As above.
-    fn namespace(&self, nsid: u32) -> Option<Namespace> {
-        let mut page = Namespace::default();
-        let Some(disk) = self.disks.iter().find(|d| d.spec.nsid == nsid && d.present) else { return Some(page) };
-        let blocks = U64::new(disk.spec.blocks.into());
-        (page.nsze, page.ncap, page.nuse, page.dlfeat) = (blocks, blocks, blocks, 1);
-        if let Some(format) = page.lbaf.first_mut() {
-            format.lbads = disk.spec.shift;
-        }
-        match self.plan.absurd {
-            Absurd::BlockShift(shift) => page.lbaf.iter_mut().for_each(|f| f.lbads = shift),
-            Absurd::Blocks(blocks) => page.nsze = U64::new(blocks),
-            Absurd::Format(flbas) => page.flbas = flbas,
-            Absurd::Limits(all) => {
-                let wide = U16::new(u16::from(all) * 257);
-                (page.noiob, page.npwg, page.npwa, page.npdg, page.npda) = (wide, wide, wide, wide, wide);
-                (page.nows, page.nawun, page.mssrl, page.nsfeat) = (wide, wide, wide, 0xff);
-            }
-            _ => {}
-        }
-        Some(page)
-    }
-
-    fn list(&self, after: u32) -> NamespaceList {
-        let mut page = NamespaceList::default();
-        match self.plan.absurd {
-            Absurd::FallingList => page.fill([2, 1]),
-            Absurd::EndlessList => page.fill((after..).skip(1).take(1024)),
-            _ => page.fill(self.disks.iter().filter(|d| d.present).map(|d| d.spec.nsid).filter(|id| *id > after)),
-        }
-        page
     }
 }

@@ -99,11 +99,19 @@ impl Function for SimFunction {
     }
 
     fn interrupts(&self) -> Interrupts {
-        Interrupts::None
+        match lock(&self.model).vectors() {
+            0 => Interrupts::None,
+            n => Interrupts::Vectors(n.into()),
+        }
     }
 
-    fn set_interrupt(&self, _vector: u32, _notify: Option<BorrowedFd<'_>>) -> Result<(), PciError> {
-        Err(PciError::unusable(NAME, "it has no interrupts"))
+    fn set_interrupt(&self, vector: u32, notify: Option<BorrowedFd<'_>>) -> Result<(), PciError> {
+        let notify = notify.map(|fd| fd.try_clone_to_owned()).transpose().map_err(|e| PciError::system(NAME, "share an eventfd", e))?;
+        let mut model = lock(&self.model);
+        if model.is_gone() {
+            return Err(gone());
+        }
+        if model.set_vector(vector, notify) { Ok(()) } else { Err(PciError::unusable(NAME, "it has no such interrupt")) }
     }
 
     fn reset(&self) -> Result<(), PciError> {

@@ -1,8 +1,10 @@
 //! The controller: its registers, its time, and what becomes of a command.
 
 use crate::disk::{Disk, DiskSpec};
+use crate::interrupt::Vectors;
+use crate::maintain::Maintenance;
 use crate::memory::Memory;
-use crate::plan::{Plan, Stuck};
+use crate::plan::{Fault, Plan, Stuck};
 use crate::queue::{Completion, Looks, Submission};
 use crate::shadow::Shadows;
 use doorbell_mem::{Foreign, MemError, Region, Regions};
@@ -31,6 +33,14 @@ pub struct Counters {
     pub unrung: u64,
     /// Namespaces taken away or given back.
     pub changes: u32,
+    /// Fused pairs that were done, or failed.
+    pub fused: u64,
+    /// Interrupts sent.
+    pub interrupts: u64,
+    /// Firmwares that were committed.
+    pub commits: u32,
+    /// Formats that were done.
+    pub formats: u32,
 }
 
 /// What becomes of a command.
@@ -50,7 +60,16 @@ pub(crate) struct Under {
     pub(crate) due: u64,
     pub(crate) sqid: u16,
     pub(crate) sqe: Sqe,
+    /// The other half of a fused pair.
+    pub(crate) second: Option<Sqe>,
     pub(crate) fate: Fate,
+}
+
+impl Under {
+    /// The identifiers under which it is answered.
+    pub(crate) fn cids(&self) -> impl Iterator<Item = Cid> {
+        [Some(self.sqe.cid()), self.second.map(|sqe| sqe.cid())].into_iter().flatten()
+    }
 }
 
 /// A controller.
@@ -68,6 +87,8 @@ pub struct Model {
     /// Namespaces have changed, and nobody was told yet.
     pub(crate) changed: bool,
     pub(crate) shadows: Option<Shadows>,
+    pub(crate) vectors: Vectors,
+    pub(crate) maintenance: Maintenance,
     doorbells: Arc<Region>,
     now: u64,
     began: Option<u64>,
@@ -99,6 +120,8 @@ impl Model {
             bus_master: false,
             changed: false,
             shadows: None,
+            vectors: Vectors::default(),
+            maintenance: Maintenance::default(),
             doorbells,
             now: 0,
             began: None,
@@ -151,14 +174,15 @@ impl Model {
         self.completions.clear();
         self.under.clear();
         self.awaiting.clear();
+        self.vectors.forget();
         // Base 2.1, Annex B.5: they are configured anew after a reset.
         self.shadows = None;
     }
 
     pub(crate) fn reset_function(&mut self) -> bool {
         if self.plan.resettable {
-            self.forget();
-            (self.cc, self.csts, self.becoming) = (Cc::new(), Csts::new(), None);
+            self.stopped();
+            self.cc = Cc::new();
         }
         self.plan.resettable
     }
@@ -208,8 +232,10 @@ impl Model {
         }
     }
 
+    /// A reset of the controller, however it came about.
     fn stopped(&mut self) {
         self.forget();
+        self.activate();
         (self.csts, self.becoming) = (Csts::new(), None);
     }
 
@@ -217,20 +243,35 @@ impl Model {
         let aqa = Aqa::from_bits(self.aqa as u32);
         self.silence_doorbell(0);
         self.silence_doorbell(1);
-        self.add_completion(0, self.acq, aqa.acqs() + 1);
+        self.add_completion(0, self.acq, aqa.acqs() + 1, (self.plan.vectors > 0).then_some(0));
         self.add_submission(0, 0, self.asq, aqa.asqs() + 1);
         self.csts.set_rdy(true);
     }
 
-    pub(crate) fn add_completion(&mut self, cqid: u16, base: u64, entries: u16) {
+    pub(crate) fn add_completion(&mut self, cqid: u16, base: u64, entries: u16, vector: Option<u16>) {
         self.silence_doorbell(u32::from(cqid) * 2 + 1);
-        self.completions.insert(cqid, Completion { base, entries, tail: 0, phase: true });
+        self.completions.insert(cqid, Completion { base, entries, tail: 0, phase: true, vector });
     }
 
     pub(crate) fn add_submission(&mut self, sqid: u16, cqid: u16, base: u64, entries: u16) {
         self.silence_doorbell(u32::from(sqid) * 2);
         self.submissions
             .insert(sqid, Submission { cqid, base, entries, head: 0, seen: 0, overlooked: None, lent: false, looks: Looks::WhenRung });
+    }
+
+    /// Virtual time.
+    pub(crate) fn now(&self) -> u64 {
+        self.now
+    }
+
+    /// Does it answer?
+    pub(crate) fn is_enabled(&self) -> bool {
+        self.cc.en()
+    }
+
+    /// The completion queue of a submission queue.
+    pub(crate) fn completion_of(&self, sqid: u16) -> u16 {
+        self.submissions.get(&sqid).map_or(0, |queue| queue.cqid)
     }
 
     /// When it next has something to do by itself.
@@ -241,7 +282,8 @@ impl Model {
         let began = self.began.unwrap_or(self.now);
         let removal = self.plan.removed_at_ns.map(|at| began + at);
         let fatal = self.plan.fatal_at_ns.first().map(|at| began + at);
-        let dues = self.under.iter().map(|u| u.due).chain(self.becoming.map(|(at, _)| at)).chain(removal).chain(fatal);
+        let own = self.vectors.next_due().into_iter().chain(self.sanitize_due());
+        let dues = self.under.iter().map(|u| u.due).chain(self.becoming.map(|(at, _)| at)).chain(removal).chain(fatal).chain(own);
         dues.filter(|at| *at > self.now).min()
     }
 
@@ -267,6 +309,7 @@ impl Model {
             self.becoming = None;
             if ready { self.started() } else { self.stopped() }
         }
+        self.sanitize();
         if self.csts.rdy() && !self.csts.cfs() {
             if self.cc.en() {
                 self.fetch();
@@ -274,16 +317,42 @@ impl Model {
             self.work();
             self.maybe_change();
             self.maybe_tell();
+            self.notify();
         }
     }
 
-    /// A command was fetched.
-    pub(crate) fn begin(&mut self, sqid: u16, sqe: Sqe) {
+    /// A command was fetched, or both of a fused pair.
+    pub(crate) fn begin(&mut self, sqid: u16, sqe: Sqe, second: Option<Sqe>) {
         self.counters.commands += 1;
-        let fate = self.fate();
-        let late = self.entropy.chance(self.plan.rates.late);
+        let told = self.plan.script.pop_front();
+        let fate = match told {
+            Some(fault) => self.fate_of(fault),
+            None => self.fate(),
+        };
+        let late = told == Some(Fault::Late) || self.entropy.chance(self.plan.rates.late);
         let takes = if late { self.entropy.below(2_500_000_000) } else { self.entropy.below(100_000) };
-        self.under.push(Under { due: self.now + takes, sqid, sqe, fate });
+        let takes = takes + self.begin_maintenance(sqid, &sqe);
+        self.under.push(Under { due: self.now + takes, sqid, sqe, second, fate });
+    }
+
+    /// What a line of the plan's script means.
+    fn fate_of(&mut self, fault: Fault) -> Fate {
+        match fault {
+            Fault::None | Fault::Late => Fate::Answered,
+            Fault::Lost => Fate::Lost,
+            Fault::Swallowed => Fate::Swallowed,
+            Fault::Twice => Fate::Twice,
+            Fault::WrongId => Fate::WrongId,
+            Fault::Status(status) => Fate::Failed(status),
+            Fault::Fatal => {
+                self.csts.set_cfs(true);
+                Fate::Swallowed
+            }
+            Fault::Removed => {
+                self.remove();
+                Fate::Swallowed
+            }
+        }
     }
 
     fn fate(&mut self) -> Fate {
@@ -309,18 +378,21 @@ impl Model {
     fn work(&mut self) {
         let mut at = 0;
         while let Some(under) = self.under.get(at) {
-            let cqid = self.submissions.get(&under.sqid).map_or(0, |q| q.cqid);
-            if under.due > self.now || !self.has_room(cqid, 1) {
+            let answers = 1 + u32::from(under.second.is_some());
+            if under.due > self.now || !self.has_room(self.completion_of(under.sqid), answers) {
                 at += 1;
                 continue;
             }
-            let under = self.under.remove(at);
-            self.finish(under);
+            let mut under = self.under.remove(at);
+            match under.second.take() {
+                Some(second) => self.finish_pair(&under, &second),
+                None => self.finish(&under),
+            }
         }
     }
 
-    fn finish(&mut self, under: Under) {
-        let cid = Cid(under.sqe.cid.get());
+    fn finish(&mut self, under: &Under) {
+        let cid = under.sqe.cid();
         let done = match under.fate {
             Fate::Swallowed => return,
             Fate::Failed(status) => Some((status, 0)),
@@ -332,12 +404,11 @@ impl Model {
         let named = match under.fate {
             Fate::Lost => return,
             Fate::WrongId => self.stray_id(under.sqid),
-            Fate::Lie => self.other(&under).unwrap_or(cid),
+            Fate::Lie => self.other(under).unwrap_or(cid),
             _ => cid,
         };
         self.answer(under.sqid, named, status, dw0);
-        let cqid = self.submissions.get(&under.sqid).map_or(0, |q| q.cqid);
-        if under.fate == Fate::Twice && self.has_room(cqid, 1) {
+        if under.fate == Fate::Twice && self.has_room(self.completion_of(under.sqid), 1) {
             self.answer(under.sqid, named, status, dw0);
         }
     }

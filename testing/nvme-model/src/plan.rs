@@ -1,6 +1,8 @@
 //! What a controller does wrong.
 
 use doorbell_sim::Entropy;
+use doorbell_wire_nvme::Status;
+use std::collections::VecDeque;
 
 /// How often, in a million commands, something goes wrong.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +27,44 @@ pub struct Rates {
     pub deaf: u32,
     /// An answer names another command that is in flight: a lie.
     pub lie: u32,
+    /// An interrupt is not sent.
+    pub mute: u32,
+    /// One is sent for nothing, in a million steps.
+    pub spurious: u32,
+}
+
+/// What becomes of one command, where a plan says so.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It is done and answered.
+    None,
+    /// Much later.
+    Late,
+    /// It is done and never answered.
+    Lost,
+    /// It is not even done.
+    Swallowed,
+    /// It is answered twice.
+    Twice,
+    /// Its answer names a command that was never given.
+    WrongId,
+    /// It ends with a status.
+    Status(Status),
+    /// The controller fails (CFS) over it.
+    Fatal,
+    /// The controller is taken away.
+    Removed,
+}
+
+/// Commands of an I/O queue that not every controller has.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Offers {
+    /// Verify.
+    pub verify: bool,
+    /// Write Uncorrectable.
+    pub uncorrectable: bool,
+    /// Compare and Write as a fused pair.
+    pub fused: bool,
 }
 
 /// What CSTS does.
@@ -96,6 +136,18 @@ pub struct Plan {
     pub shadows: bool,
     /// A namespace is taken away, or comes back, now and then, in a million steps. It keeps what it held.
     pub comes_and_goes: u32,
+    /// What becomes of its first commands, in order; of those after them the rates tell.
+    pub script: VecDeque<Fault>,
+    /// Commands that it has.
+    pub offers: Offers,
+    /// Blocks of a fused pair at most, zero-based (ACWU).
+    pub acwu: u16,
+    /// Interrupts that it has; 0 for none.
+    pub vectors: u16,
+    /// Until an interrupt is sent, at most: answers within that time share it.
+    pub coalescing_ns: u64,
+    /// A firmware image can be activated without a reset.
+    pub hot_firmware: bool,
 }
 
 impl Plan {
@@ -116,6 +168,12 @@ impl Plan {
             sgls: 0,
             shadows: false,
             comes_and_goes: 0,
+            script: VecDeque::new(),
+            offers: Offers { verify: true, uncorrectable: true, fused: true },
+            acwu: 7,
+            vectors: 0,
+            coalescing_ns: 0,
+            hot_firmware: false,
         }
     }
 
@@ -129,6 +187,10 @@ impl Plan {
         // These are no faults: each goes with every fault.
         (plan.sgls, plan.shadows) = (*entropy.pick(&[0, 0, 1, 2]), entropy.coin());
         plan.comes_and_goes = *entropy.pick(&[0, 0, 0, 300, 3_000]);
+        plan.offers = Offers { verify: entropy.coin(), uncorrectable: entropy.coin(), fused: entropy.coin() };
+        plan.acwu = *entropy.pick(&[0, 1, 7, 255]);
+        (plan.vectors, plan.coalescing_ns) = (*entropy.pick(&[0, 0, 1, 2, 16]), *entropy.pick(&[0, 1_000, 100_000]));
+        (plan.hot_firmware, plan.rates.spurious) = (entropy.coin(), *entropy.pick(&[0, 0, 1_000]));
         // Thousands of namespaces that are looked at again and again prove no more than once.
         if plan.absurd == Absurd::EndlessList {
             (plan.events, plan.comes_and_goes) = (0, 0);
@@ -139,7 +201,7 @@ impl Plan {
     fn spoil(&mut self, entropy: &mut Entropy) {
         let rate = *entropy.pick(&[2_000, 20_000, 100_000, 300_000]);
         let rates = &mut self.rates;
-        match entropy.below(20) {
+        match entropy.below(21) {
             0 => {}
             1 => rates.late = rate,
             2 => rates.lost = rate,
@@ -165,6 +227,7 @@ impl Plan {
             }
             16 => (self.removed_at_ns, self.announced) = (Some(entropy.below(20_000_000)), entropy.coin()),
             17 => (self.removed_after_accesses, self.announced) = (Some(entropy.below(60)), entropy.coin()),
+            18 => rates.mute = rate,
             _ => self.absurd = Self::absurd(entropy),
         }
     }
@@ -176,7 +239,7 @@ impl Plan {
             2 => Absurd::Mdts(*entropy.pick(&[1, 31, 32, 52, 63, 64, 255])),
             3 => Absurd::FallingList,
             4 => Absurd::EndlessList,
-            5 => Absurd::Format(*entropy.pick(&[1, 15, 0x10, 0x7f, 0xff])),
+            5 => Absurd::Format(*entropy.pick(&[2, 15, 0x10, 0x7f, 0xff])),
             6 => Absurd::Limits(*entropy.pick(&[0, 1, 0xff])),
             7 => Absurd::EntrySizes,
             _ => Absurd::Noise,
@@ -188,15 +251,19 @@ impl Plan {
         self.rates.lie > 0 || !matches!(self.absurd, Absurd::No)
     }
 
+    /// Does it leave out what it was told to do, without a word?
+    pub fn loses(&self) -> bool {
+        self.rates.swallowed > 0 || self.script.contains(&Fault::Swallowed)
+    }
+
     /// Is everything that it does within the rules, so that not one request may fail?
     pub fn is_harmless(&self) -> bool {
-        let Rates { duplicate, wrong_id: 0, lost: 0, swallowed: 0, lasting_error: 0, passing_error: 0, deaf: 0, lie: 0, late: 0, corrupt } =
-            self.rates
-        else {
-            return false;
-        };
-        let _ = (duplicate, corrupt);
-        self.stuck == Stuck::No
+        // Answers that come twice, nonsense about queues and interrupts for nothing are for the driver to see through.
+        let harmless =
+            Rates { duplicate: self.rates.duplicate, corrupt: self.rates.corrupt, spurious: self.rates.spurious, ..Rates::default() };
+        self.rates == harmless
+            && self.script.iter().all(|fault| matches!(fault, Fault::None | Fault::Twice))
+            && self.stuck == Stuck::No
             && self.absurd == Absurd::No
             && self.fatal_at_ns.is_empty()
             && self.comes_and_goes == 0

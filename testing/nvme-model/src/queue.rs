@@ -2,7 +2,7 @@
 
 use crate::model::{Model, Under};
 use doorbell_mem::Foreign;
-use doorbell_wire_nvme::{Cid, Cqe, Sqe, Status, bytes, view};
+use doorbell_wire_nvme::{Cid, Cqe, Fuse, Sqe, Status, bytes, view};
 
 /// A submission queue.
 pub(crate) struct Submission {
@@ -35,6 +35,8 @@ pub(crate) struct Completion {
     pub(crate) entries: u16,
     pub(crate) tail: u16,
     pub(crate) phase: bool,
+    /// What is interrupted when there is an answer.
+    pub(crate) vector: Option<u16>,
 }
 
 impl Model {
@@ -73,18 +75,39 @@ impl Model {
             (queue.seen, queue.overlooked) = (tail, None);
             let (base, entries) = (queue.base, queue.entries);
             let mut head = queue.head;
+            let mut fetched = Vec::new();
             while u32::from(head) != tail {
                 let mut raw = [0; 64];
                 self.memory.read(base + u64::from(head) * 64, &mut raw);
                 head = if head + 1 == entries { 0 } else { head + 1 };
-                if let Some(sqe) = view::<Sqe>(&raw).copied() {
-                    self.begin(sqid, sqe);
-                }
+                fetched.extend(view::<Sqe>(&raw).copied());
             }
             if let Some(queue) = self.submissions.get_mut(&sqid) {
                 queue.head = head;
             }
+            self.take_in(sqid, fetched);
         }
+    }
+
+    /// Takes in what one ring of a doorbell told of. The halves of a fused pair stand side by side, and are told of at once (Base 2.1, 3.4.2).
+    fn take_in(&mut self, sqid: u16, fetched: Vec<Sqe>) {
+        let mut fetched = fetched.into_iter().peekable();
+        while let Some(sqe) = fetched.next() {
+            match sqe.fuse() {
+                Fuse::NORMAL => self.begin(sqid, sqe, None),
+                Fuse::FIRST => match fetched.next_if(|next| next.fuse() == Fuse::SECOND) {
+                    Some(second) => self.begin(sqid, sqe, Some(second)),
+                    None => self.alone(sqid, &sqe),
+                },
+                _ => self.alone(sqid, &sqe),
+            }
+        }
+    }
+
+    /// Half of a fused pair.
+    fn alone(&mut self, sqid: u16, sqe: &Sqe) {
+        self.counters.driver_errors += 1;
+        self.answer(sqid, sqe.cid(), Status::ABORTED_MISSING_FUSED, 0);
     }
 
     /// Is there room for `n` more answers?
@@ -108,10 +131,13 @@ impl Model {
         if queue.tail == queue.entries {
             (queue.tail, queue.phase) = (0, !queue.phase);
         }
-        let raw = bytes(&cqe);
+        let (raw, vector) = (bytes(&cqe), queue.vector);
         if let (Some(low), Some(high)) = (raw.get(..12), raw.get(12..)) {
             self.memory.write(at, low);
             self.memory.write(at + 12, high);
+        }
+        if let Some(vector) = vector {
+            self.interrupt(vector);
         }
         self.counters.answers += 1;
     }

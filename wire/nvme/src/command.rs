@@ -13,7 +13,7 @@ mod zone;
 pub use admin::{Abort, AdminCommand, GetFeatures, GetLogPage, Identify, SetFeatures};
 pub use fabrics::{AuthTransfer, Connect, FabricsCommand, PropertyGet, PropertySet};
 pub use io::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, WriteUncorrectable, WriteZeroes};
-pub use media::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, SecureErase};
+pub use media::{CommitAction, FirmwareCommit, FirmwareDownload, FormatNvm, Sanitize, SanitizeAction, SecureErase};
 pub use zone::{ZoneAppend, ZoneFilter, ZoneReceive, ZoneReceiveAction, ZoneSend, ZoneSendAction};
 
 /// Bits `lo..lo + width` of `word`; `width` below 32.

@@ -81,4 +81,6 @@ impl AsyncEvent {
     pub const DISCOVERY_CHANGED: Self = Self::of(EventType::NOTICE, 0xf0, LogId::DISCOVERY);
     /// Reservation log page available (Base 2.1, 5.1.2.1: command set specific, 00h).
     pub const RESERVATION: Self = Self::of(EventType::COMMAND_SET, 0, LogId::RESERVATION);
+    /// A sanitize has ended, well or not.
+    pub const SANITIZE_COMPLETED: Self = Self::of(EventType::COMMAND_SET, 1, LogId::SANITIZE);
 }

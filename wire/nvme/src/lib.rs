@@ -74,8 +74,9 @@ pub use codes::{
 };
 pub use command::{
     Abort, AdminCommand, AuthTransfer, CommitAction, Connect, Copy, DatasetManagement, FabricsCommand, FirmwareCommit, FirmwareDownload,
-    FormatNvm, GetFeatures, GetLogPage, Identify, IoCommand, PropertyGet, PropertySet, Protection, ReadWrite, SecureErase, SetFeatures,
-    WriteUncorrectable, WriteZeroes, ZoneAppend, ZoneFilter, ZoneReceive, ZoneReceiveAction, ZoneSend, ZoneSendAction,
+    FormatNvm, GetFeatures, GetLogPage, Identify, IoCommand, PropertyGet, PropertySet, Protection, ReadWrite, Sanitize, SanitizeAction,
+    SecureErase, SetFeatures, WriteUncorrectable, WriteZeroes, ZoneAppend, ZoneFilter, ZoneReceive, ZoneReceiveAction, ZoneSend,
+    ZoneSendAction,
 };
 pub use cqe::{Cid, Cqe};
 pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};

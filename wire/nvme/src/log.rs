@@ -7,7 +7,7 @@ mod zones;
 
 pub use discovery::{DiscoveryEntry, DiscoveryHeader, TcpTsas, Treq};
 pub use effects::{CommandEffects, Effects, LogPageSupport, SupportedLogPages};
-pub use health::{CriticalWarning, ErrorEntry, FirmwareSlots, SmartLog};
+pub use health::{CriticalWarning, ErrorEntry, FirmwareSlots, SanitizeState, SanitizeStatus, SmartLog};
 pub use zones::ChangedZones;
 
 use crate::U32;

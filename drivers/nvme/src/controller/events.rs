@@ -59,7 +59,7 @@ impl Inner {
         // Reading the page lets the controller tell the next event of the kind.
         let bytes = match lid {
             LogId::ERROR => 64,
-            LogId::SMART | LogId::FIRMWARE_SLOT => 512,
+            LogId::SMART | LogId::FIRMWARE_SLOT | LogId::SANITIZE => 512,
             LogId::CHANGED_NAMESPACES | LogId::CHANGED_ZONES => 4096,
             _ => 0,
         };

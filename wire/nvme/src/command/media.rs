@@ -1,4 +1,4 @@
-//! Format NVM, Firmware Image Download and Firmware Commit (Base 2.1, 5.1.8 to 5.1.10).
+//! Format NVM, Firmware Image Download, Firmware Commit (Base 2.1, 5.1.8 to 5.1.10) and Sanitize (5.1.22).
 
 use crate::{AdminOpcode, Sqe, U32};
 
@@ -87,5 +87,39 @@ impl FirmwareCommit {
     /// The entry that asks for this.
     pub fn encode(self) -> Sqe {
         Sqe { cdw10: U32::new(u32::from(self.slot & 7) | (self.action as u32) << 3), ..Sqe::new(AdminOpcode::FIRMWARE_COMMIT.0) }
+    }
+}
+
+/// What a Sanitize does (Base 2.1, 5.1.22, SANACT).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum SanitizeAction {
+    /// One that failed is left behind.
+    ExitFailure = 1,
+    /// Blocks are erased.
+    BlockErase = 2,
+    /// Blocks are written over.
+    Overwrite = 3,
+    /// The key that they are encrypted with is changed.
+    CryptoErase = 4,
+}
+
+/// Sanitize: everything in the NVM subsystem becomes unreadable, for good (Base 2.1, 5.1.22). It goes on after the command has ended, and
+/// over resets; the Sanitize Status log page tells how far it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Sanitize {
+    /// SANACT: how.
+    pub action: SanitizeAction,
+    /// AUSE: one that fails may be left behind by a later command.
+    pub unrestricted: bool,
+    /// NDAS: blocks are not deallocated afterwards.
+    pub no_deallocate: bool,
+}
+
+impl Sanitize {
+    /// The entry that asks for this.
+    pub fn encode(self) -> Sqe {
+        let cdw10 = self.action as u32 | u32::from(self.unrestricted) << 3 | u32::from(self.no_deallocate) << 9;
+        Sqe { cdw10: U32::new(cdw10), ..Sqe::new(AdminOpcode::SANITIZE.0) }
     }
 }

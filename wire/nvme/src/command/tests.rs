@@ -280,4 +280,6 @@ fn what_changes_the_medium_is_written_as_the_specification_has_it() {
     assert_eq!(dwords(format.encode()), (0x80, 5 | 1 << 4 | 1 << 5 | 1 << 8 | 2 << 9 | 2 << 12, 0));
     assert_eq!(dwords(FirmwareDownload { bytes: 4096, offset: 8192 }.encode()), (0x11, 1023, 2048));
     assert_eq!(dwords(FirmwareCommit { slot: 3, action: CommitAction::ReplaceAndActivateNow }.encode()), (0x10, 3 | 3 << 3, 0));
+    let sanitize = Sanitize { action: SanitizeAction::CryptoErase, unrestricted: true, no_deallocate: true };
+    assert_eq!(dwords(sanitize.encode()), (0x84, 4 | 1 << 3 | 1 << 9, 0));
 }

@@ -1,4 +1,4 @@
-//! Error information, SMART and firmware slots (Base 2.1, 5.1.12.1.2 to 5.1.12.1.4).
+//! Error information, SMART, firmware slots (Base 2.1, 5.1.12.1.2 to 5.1.12.1.4) and the status of a sanitize (5.1.12.1.33).
 
 use crate::{Ascii, Csi, Status, TransportType, U16, U32, U64, U128};
 use bitfield_struct::bitfield;
@@ -131,4 +131,38 @@ wire_struct! {
         /// Reserved.
         pub reserved64: [u8; 448],
     }
+}
+
+wire_struct! {
+    /// Sanitize status (Base 2.1, 5.1.12.1.33).
+    pub struct SanitizeStatus, 512 bytes {
+        /// SPROG: how much is done, in parts of 65,536; FFFFh when none is under way.
+        pub progress: U16,
+        /// SSTAT: what became of the last one ([`SanitizeState`]).
+        pub state: U16,
+        /// SCDW10: dword 10 of the command that began it.
+        pub cdw10: U32,
+        /// ETO, ETBE, ETCE: seconds that an overwrite, a block erase and a cryptographic erase take; FFFFFFFFh for unknown.
+        pub seconds: [U32; 3],
+        /// ETOND, ETBEND, ETCEND: the same where blocks are not deallocated afterwards.
+        pub seconds_without_deallocation: [U32; 3],
+        /// ETPVDS, SSI and reserved.
+        pub reserved32: [u8; 480],
+    }
+}
+
+/// SSTAT: what became of the last sanitize (Base 2.1, 5.1.12.1.33).
+#[bitfield(u16)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct SanitizeState {
+    /// SOS: 0 there was none, 1 it succeeded, 2 it is under way, 3 it failed, 4 it succeeded without deallocating.
+    #[bits(3)]
+    pub status: u8,
+    /// OPC: passes of an overwrite that are done.
+    #[bits(5)]
+    pub passes: u8,
+    /// GDE: nothing was written since the last one.
+    pub erased: bool,
+    #[bits(7)]
+    __: u8,
 }

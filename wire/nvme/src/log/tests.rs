@@ -23,6 +23,11 @@ fn offsets() {
     assert_eq!(offset_of!(SmartLog, sensors_k), 200);
     assert_eq!(offset_of!(SmartLog, thermal_seconds), 224);
     assert_eq!(offset_of!(FirmwareSlots, revisions), 8);
+    assert_eq!(offset_of!(SanitizeStatus, cdw10), 4);
+    assert_eq!(offset_of!(SanitizeStatus, seconds), 8);
+    assert_eq!(offset_of!(SanitizeStatus, seconds_without_deallocation), 20);
+    assert_eq!(SanitizeState::from_bits(0x10a).passes(), 1);
+    assert!(SanitizeState::from_bits(0x10a).erased());
     assert_eq!(offset_of!(CommandEffects, io), 1024);
     assert_eq!(offset_of!(DiscoveryHeader, recfmt), 16);
     assert_eq!(offset_of!(DiscoveryEntry, portid), 4);
