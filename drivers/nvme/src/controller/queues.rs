@@ -158,7 +158,8 @@ impl Inner {
     async fn make_rings(&self, memory: &Memory, id: PairId, qid: u16) -> Result<Made, NvmeError> {
         let max_bytes = self.facts.borrow().as_ref().map_or(4096, |facts| facts.max_bytes);
         let vector = (u32::from(qid) < memory.vectors).then_some(u32::from(qid));
-        let parts = QueueParts { vector, ..self.parts(memory, max_bytes) };
+        let controller_memory = self.controller_memory.borrow().clone();
+        let parts = QueueParts { vector, controller_memory, ..self.parts(memory, max_bytes) };
         let entries = parts.entries;
         let made = self.visit(id, move |_, pair| make_rings(pair, &parts)).await;
         // None: the pair has gone meanwhile, and with it who waited.

@@ -242,6 +242,7 @@ impl Inner {
             tracing::error!(controller = %self.name, %error, "it could not be stopped");
         }
         let back = self.take_back().await;
+        self.leave_controller_memory().await;
         self.transport.close(&self.env).await;
         // One that does not stop can touch nothing once its memory is unmapped.
         if !back && !self.take_back().await {
