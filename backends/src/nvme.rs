@@ -4,11 +4,13 @@
 //! plane's reactor.
 
 mod attach;
+mod bell;
 mod commands;
 mod describe;
 mod discovery;
 mod drive;
 mod host_name;
+mod hotplug;
 mod inject;
 mod options;
 mod params;
@@ -20,6 +22,7 @@ pub use host_name::host_name;
 use crate::host::{Brings, Host};
 use doorbell_bdev::Module;
 use doorbell_control::{ConfigCall, LocalFuture, Methods, RpcError, When};
+use doorbell_pci::PciAddress;
 use drive::Drive;
 use options::SetOptions;
 use std::cell::RefCell;
@@ -37,6 +40,7 @@ struct Inner {
     options: RefCell<SetOptions>,
     drives: RefCell<Vec<Rc<Drive>>>,
     services: RefCell<Vec<Rc<discovery::Service>>>,
+    hotplug: hotplug::Hotplug,
     /// Names of controllers that are being attached, given a path, or let go.
     busy: RefCell<BTreeSet<String>>,
 }
@@ -75,6 +79,11 @@ impl Drives {
         self.0.drives.borrow().iter().find(|d| d.has_bdev(bdev)).cloned()
     }
 
+    /// The controller behind a function of the machine.
+    fn at(&self, address: PciAddress) -> Option<Rc<Drive>> {
+        self.0.drives.borrow().iter().find(|d| d.address() == Some(address)).cloned()
+    }
+
     fn all(&self) -> Vec<Rc<Drive>> {
         self.0.drives.borrow().clone()
     }
@@ -85,11 +94,14 @@ impl Module for Drives {
         let mut calls = vec![ConfigCall::new("bdev_nvme_set_options", &*self.0.options.borrow())];
         calls.extend(self.all().iter().flat_map(|d| d.calls()));
         calls.extend(self.0.services.borrow().iter().map(|s| s.call()));
+        // Last, as with SPDK: what has a name of its own is attached by then.
+        calls.extend(self.0.hotplug.call());
         calls
     }
 
     fn stop(self: Rc<Self>) -> LocalFuture<()> {
         Box::pin(async move {
+            hotplug::stop(&self).await;
             discovery::stop_all(&self).await;
             let drives = std::mem::take(&mut *self.0.drives.borrow_mut());
             for drive in drives {
@@ -106,6 +118,7 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
         options: RefCell::new(SetOptions::default()),
         drives: RefCell::default(),
         services: RefCell::default(),
+        hotplug: hotplug::Hotplug::default(),
         busy: RefCell::default(),
     };
     let drives = Drives(Rc::new(inner));
@@ -146,6 +159,12 @@ pub(crate) fn bring(host: &Host, brings: &mut Brings<'_>) {
         discovery::stop
     );
     method!("bdev_nvme_get_discovery_info", When::Runtime, "Tells the discovery services that are followed.", discovery::info);
+    method!(
+        "bdev_nvme_set_hotplug",
+        When::Runtime,
+        "Says whether NVMe drives that are put in, and given to vfio-pci or uio, are attached.",
+        hotplug::set
+    );
     method!("bdev_nvme_get_io_paths", When::Runtime, "Tells the paths that the block devices of NVMe controllers use.", paths::io_paths);
     method!("bdev_nvme_set_preferred_path", When::Runtime, "Says which path of a block device is preferred.", paths::prefer);
     method!("bdev_nvme_set_multipath_policy", When::Runtime, "Says how the paths of a block device are used.", paths::policy);

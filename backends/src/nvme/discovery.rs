@@ -7,6 +7,7 @@
 
 use super::Drives;
 use super::attach::{attach_for, detach};
+use super::bell::Bell;
 use super::drive::Origin;
 use super::params::{Attach, Detach, Multipath, Named, StartDiscovery};
 use super::way::{Way, env, trid, way};
@@ -19,9 +20,7 @@ use doorbell_reactor::{Receiver, Sender, oneshot};
 use doorbell_wire_nvme::{DISCOVERY_NQN, SubsystemType};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::future::poll_fn;
 use std::rc::Rc;
-use std::task::{Poll, Waker};
 
 /// Between two attempts to reach a service, or what it lists.
 const RETRY_NS: u64 = 1_000_000_000;
@@ -31,33 +30,6 @@ struct Entry {
     address: TcpAddress,
     /// The controller that it is a path of.
     drive: String,
-}
-
-/// Rings when there is something to look at.
-#[derive(Default)]
-struct Bell {
-    rung: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Bell {
-    fn ring(&self) {
-        self.rung.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    async fn wait(&self) {
-        poll_fn(|c| {
-            if self.rung.replace(false) {
-                return Poll::Ready(());
-            }
-            *self.waker.borrow_mut() = Some(c.waker().clone());
-            Poll::Pending
-        })
-        .await;
-    }
 }
 
 /// A service that is followed.

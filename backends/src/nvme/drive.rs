@@ -8,6 +8,7 @@ use doorbell_bdev::NewBdev;
 use doorbell_block::{BlockDevice, Op, Status, WriteCache};
 use doorbell_control::ConfigCall;
 use doorbell_nvme::{Change, Controller, Namespace, PathId};
+use doorbell_pci::PciAddress;
 use doorbell_reactor::AsyncQueue;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,8 @@ pub(super) enum Origin {
     Call,
     /// A discovery service's.
     Discovery,
+    /// Nobody's: the drive was put in.
+    Hotplug,
 }
 
 /// A block device of a controller.
@@ -64,6 +67,11 @@ impl Drive {
 
     pub(super) fn name(&self) -> &str {
         &self.params.name
+    }
+
+    /// Where it is in the machine, if it is a function of it.
+    pub(super) fn address(&self) -> Option<PciAddress> {
+        if trtype(&self.params.trtype) == "PCIe" { self.params.traddr.parse().ok() } else { None }
     }
 
     pub(super) fn controller(&self) -> &Controller {
@@ -171,6 +179,7 @@ fn with_options(path: &Attach, options: &Attach) -> Attach {
         reconnect_delay_sec: options.reconnect_delay_sec,
         fast_io_fail_timeout_sec: options.fast_io_fail_timeout_sec,
         max_bdevs: options.max_bdevs,
+        use_cmb_sqs: options.use_cmb_sqs,
         ..path.clone()
     }
 }
@@ -196,7 +205,10 @@ pub(super) fn follow(drives: &Drives, drive: &Rc<Drive>) -> Vec<String> {
             Change::Back => drive.refresh(),
             // Its subsystem is no discovery service.
             Change::Log => {}
-            Change::Ended => all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive)),
+            Change::Ended => {
+                all.0.hotplug.leave(drive.address());
+                all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive));
+            }
             of_namespaces => drive.put_in_order(&all.0.host, of_namespaces),
         }
     }));
@@ -278,6 +290,7 @@ fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Optio
 
 /// Lets a controller go, its block devices first.
 pub(super) async fn let_go(drives: &Drives, drive: &Rc<Drive>) {
+    drives.0.hotplug.leave(drive.address());
     drives.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, drive));
     // Openers let go first, so that what they had sent is done.
     let made = std::mem::take(&mut *drive.bdevs.borrow_mut());
