@@ -7,7 +7,7 @@ use crate::host::Host;
 use doorbell_bdev::NewBdev;
 use doorbell_block::{BlockDevice, Op, Status, WriteCache};
 use doorbell_control::ConfigCall;
-use doorbell_nvme::{Change, Controller, Namespace, PathId};
+use doorbell_nvme::{Change, Controller, Namespace, PathId, State};
 use doorbell_pci::PciAddress;
 use doorbell_reactor::AsyncQueue;
 use serde_json::Value;
@@ -134,7 +134,7 @@ impl Drive {
         for namespace in self.controller.namespaces() {
             let through = namespace.info().write_cache == WriteCache::WriteThrough;
             // One that is being sought takes no flush: what it had not written it has lost, or keeps.
-            if through || namespace.described().usable.is_err() || self.controller.state() != doorbell_nvme::State::Live {
+            if through || namespace.described().usable.is_err() || self.controller.state() != State::Live {
                 continue;
             }
             let status = match AsyncQueue::open(&host.local, namespace.clone(), 1).await {
@@ -292,8 +292,12 @@ fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Optio
 pub(super) async fn let_go(drives: &Drives, drive: &Rc<Drive>) {
     drives.0.hotplug.leave(drive.address());
     drives.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, drive));
-    // Openers let go first, so that what they had sent is done.
     let made = std::mem::take(&mut *drive.bdevs.borrow_mut());
+    // What openers sent to one that stands still would never be done.
+    if drive.controller.state() == State::Disabled {
+        drive.controller.clone().detach().await;
+    }
+    // Openers let go first, so that what they had sent is done.
     for Made { name, .. } in made {
         unregister(&drives.0.host, Some(name)).await;
     }

@@ -192,6 +192,8 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
         ("bdev_nvme_add_error_injection", json!({"name": "Self", "cmd_type": "io", "opc": 0xff, "sct": 1, "sc": 1})),
         ("bdev_nvme_remove_error_injection", json!({"name": "Self", "cmd_type": "io", "opc": 0xff})),
         ("bdev_nvme_reset_controller", json!({"name": "Self"})),
+        ("bdev_nvme_disable_controller", json!({"name": "Self"})),
+        ("bdev_nvme_enable_controller", json!({"name": "Self"})),
         ("bdev_nvme_start_discovery", json!({"name": "Found", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port.to_string()})),
         ("bdev_nvme_stop_discovery", json!({"name": "Found"})),
         ("bdev_nvme_get_io_paths", json!({"name": "Selfn3"})),

@@ -5,6 +5,7 @@
 
 mod commands;
 mod describe;
+mod disable;
 mod discover;
 mod events;
 mod inject;

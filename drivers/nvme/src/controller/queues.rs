@@ -181,6 +181,11 @@ impl Inner {
         }
     }
 
+    /// A reactor has a pair, which is served when the controller is brought up again.
+    pub(super) fn note_pair(&self, id: PairId) {
+        self.queues.borrow_mut().set(id, None);
+    }
+
     /// A pair has gone.
     pub(super) async fn retire(&self, id: PairId, tell: bool) {
         let entry = self.queues.borrow_mut().pairs.remove(&id.number);
