@@ -9,6 +9,7 @@ mod commands;
 mod describe;
 mod discovery;
 mod drive;
+mod firmware;
 mod host_name;
 mod hotplug;
 mod inject;
@@ -238,6 +239,14 @@ fn bring_paths(drives: &Drives, methods: &mut Methods) {
 
 /// What a controller is asked to do.
 fn bring_commands(drives: &Drives, methods: &mut Methods) {
+    method!(
+        drives,
+        methods,
+        "bdev_nvme_apply_firmware",
+        When::Runtime,
+        "Gives an NVMe controller another firmware and resets it, so that it runs. None of its block devices may be in use.",
+        firmware::apply
+    );
     method!(
         drives,
         methods,

@@ -191,6 +191,14 @@ params! {
         pub(super) name: String,
     }
 
+    /// Which firmware a controller is to run.
+    pub(super) struct Firmware {
+        /// The file that the image is in.
+        pub(super) filename: String,
+        /// Name of one of the controller's block devices. None of them may be in use.
+        pub(super) bdev_name: String,
+    }
+
     /// A controller among several of a name.
     pub(super) struct Reset {
         /// Name of the controller.

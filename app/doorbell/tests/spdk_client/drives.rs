@@ -162,6 +162,8 @@ fn commands_end_as_was_asked_for() {
         assert!(wire.call("bdev_nvme_get_controller_health_info", health.clone()).is_ok());
     }
     // On an I/O queue: a flush of namespace 1, as it is.
+    let image = json!({"filename": "/dev/null", "bdev_name": "Nvme0n1"});
+    assert_eq!(wire.call("bdev_nvme_apply_firmware", image).unwrap_err()["code"], -95);
     let flush = json!({"name": "Nvme0n1", "cmd_type": "io", "data_direction": "h2c", "cmdbuf": "A".repeat(86) + "=="});
     // The last two bytes of the completion are its status.
     let ends = |wire: &mut Wire| wire.call("bdev_nvme_send_cmd", flush.clone()).unwrap()["cpl"].as_str().unwrap()[18..].to_owned();
