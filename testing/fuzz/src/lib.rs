@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 pub mod nvme_command;
+pub mod nvme_faults;
 pub mod nvme_identify;
 pub mod nvme_tcp_link;
 pub mod nvme_tcp_pdu;
@@ -20,6 +21,7 @@ pub type Seeds = fn() -> Vec<(&'static str, Vec<u8>)>;
 /// Every target: its name, what it does, its seeds.
 pub const TARGETS: &[(&str, Run, Seeds)] = &[
     ("nvme_command", nvme_command::run, nvme_command::seeds),
+    ("nvme_faults", nvme_faults::run, nvme_faults::seeds),
     ("nvme_identify", nvme_identify::run, nvme_identify::seeds),
     ("nvme_tcp_link", nvme_tcp_link::run, nvme_tcp_link::seeds),
     ("nvme_tcp_pdu", nvme_tcp_pdu::run, nvme_tcp_pdu::seeds),

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod admin;
+mod bytes;
 mod disk;
 mod function;
 mod identify;
