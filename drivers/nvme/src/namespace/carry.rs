@@ -143,6 +143,17 @@ pub(super) fn prepare(cx: &mut Cx, io: &mut Io, format: Format, shift: u8, copie
     }
 }
 
+/// Bytes that `prepare` needs in one buffer. What has no buffer so large would wait for ever.
+pub(super) fn in_one_piece(io: &Io, format: Format, copied: Copied) -> u32 {
+    let travels = !io.meta.is_empty() || !format.is_all_made();
+    let is_needed = match (travels, format.extended) {
+        (false, _) => false,
+        (true, false) => copied == Copied::All || io.meta.segs().len() != 1,
+        (true, true) => copied == Copied::Least && io.meta.is_empty(),
+    };
+    if is_needed { io.blocks.saturating_mul(format.metadata_bytes.into()) } else { 0 }
+}
+
 /// Exchanges the data of a request for a copy of it.
 pub(super) fn payload(cx: &mut Cx, io: &mut Io) -> Option<Aside> {
     let list = copy_of(cx, &io.sg, io.op == Op::Read)?;

@@ -134,11 +134,17 @@ impl Queue {
                     Err(io) => return self.wanting.push_front((io, copied)),
                 }
             }
+            // Metadata goes in one piece: what no class of buffers holds is too long, and the layer above is to ask for less.
+            let moves = matches!(io.op, Op::Read | Op::Write) && format.metadata_bytes > 0;
+            if moves && carry::in_one_piece(&io, format, copied) > cx.largest_buffer() {
+                self.refuse(cx, io, Status::Invalid);
+                continue;
+            }
             let word = carry::word(&io);
             let prepared = match io.op {
                 Op::Unmap | Op::Copy => self.ranges(cx, &mut io).map(Some),
                 Op::ZoneReport => self.report(cx, &mut io).map(Some),
-                Op::Read | Op::Write if format.metadata_bytes > 0 => carry::prepare(cx, &mut io, format, shift, copied),
+                Op::Read | Op::Write if moves => carry::prepare(cx, &mut io, format, shift, copied),
                 _ => carry::payload(cx, &mut io).map(Some),
             };
             let Some(aside) = prepared else {

@@ -105,6 +105,34 @@ fn without_a_buffer_a_request_stays_as_it_was() {
     }
 }
 
+/// What has no buffer so large is refused by whoever asks `in_one_piece`: here it would wait for ever.
+#[test]
+fn what_goes_in_one_piece_is_known_before_it_is_asked_for() {
+    for (format, copied, brought, expected) in [
+        (format(128, false), Copied::Least, 0, 768),
+        (format(128, false), Copied::Least, 1, 0),
+        (format(128, false), Copied::Least, 2, 768),
+        (format(128, false), Copied::All, 1, 768),
+        (format(128, true), Copied::Least, 0, 768),
+        (format(128, true), Copied::Least, 1, 0),
+        (format(128, true), Copied::All, 1, 0),
+    ] {
+        let mut cx = Cx::for_test(4, 512, 64);
+        let mut io = cx.take_io().unwrap();
+        (io.op, io.blocks) = (Op::Write, BLOCKS);
+        assert!(cx.gather(BLOCKS << SHIFT, &mut io.sg));
+        for _ in 0..brought {
+            io.meta.push(Seg::clone(io.sg.segs().first().unwrap()).slice(0, 768 / brought / 2));
+        }
+        let needed = in_one_piece(&io, format, copied);
+        assert_eq!(needed, expected, "{format:?} {copied:?} {brought}");
+        if needed > cx.largest_buffer() {
+            assert!(prepare(&mut cx, &mut io, format, SHIFT, copied).is_none());
+        }
+        cx.put_io(io);
+    }
+}
+
 #[test]
 fn words_say_whose_metadata_it_is() {
     let mut cx = Cx::for_test(1, 512, 1);
