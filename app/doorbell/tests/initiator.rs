@@ -1,7 +1,9 @@
 //! Doorbell as a host: its own target over TCP and over vfio-user, killed and started again on either side.
 
+mod proxy;
 mod support;
 
+use proxy::Proxy;
 use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::process::{Child, Stdio};
@@ -216,29 +218,6 @@ fn when_a_path_is_lost_under_load_the_next_one_goes_on_and_nothing_is_lost() {
     drop(server);
 }
 
-#[test]
-fn requests_wait_while_their_controller_is_disabled_and_nothing_is_lost() {
-    let (there, between, here) = (Folder::new(), Folder::new(), Folder::new());
-    let far = target(&there, "127.0.0.1:0");
-    let drive = format!("trtype:TCP adrfam:IPv4 traddr:127.0.0.1 trsvcid:{} subnqn:{NQN}", far.after(" -s "));
-    let near = between.serve(&["--nvme", &drive, "--allow-any-host", "--listen", "127.0.0.1:0", "--nqn", NQN]).ready();
-    config(&here, path(near.after(" -s ")));
-    let load = load(&here, "4");
-    let name = "name=Nvme0";
-    for _ in 0..2 {
-        until_loaded(&between, answered(&between));
-        between.rpc(&["bdev_nvme_disable_controller", name]).unwrap();
-        // All that was sent is done, and nothing comes any more.
-        let before = answered(&there);
-        between.rpc(&["bdev_nvme_get_controllers"]).unwrap();
-        assert_eq!(answered(&there), before);
-        between.rpc(&["bdev_nvme_enable_controller", name]).unwrap();
-    }
-    until_loaded(&between, answered(&between));
-    let (clean, out) = figures(load);
-    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
-}
-
 /// Waits until a controller is reached by this port.
 fn until_at(folder: &Folder, port: &str) -> Value {
     let until = Instant::now() + DEADLINE;
@@ -250,6 +229,52 @@ fn until_at(folder: &Folder, port: &str) -> Value {
         assert!(Instant::now() < until, "{listed}");
         std::thread::yield_now();
     }
+}
+
+/// A load on a way that falls silent, and then breaks, while another is there or not.
+fn goes_on(paths: &[&str], proxy: &Proxy, there: &Folder) {
+    let here = Folder::new();
+    let options = json!({"method": "bdev_nvme_set_options", "params": {"keep_alive_timeout_ms": 1000}});
+    let attach = paths.iter().map(|port| json!({"method": "bdev_nvme_attach_controller", "params": path(port)}));
+    let calls: Vec<Value> = [options].into_iter().chain(attach).collect();
+    let config = json!({"subsystems": [{"subsystem": "bdev", "config": calls}]});
+    std::fs::write(here.path().join("drive.json"), config.to_string()).unwrap();
+    let before = answered(there);
+    let load = load(&here, "8");
+    until_loaded(there, before);
+    let known = proxy.connections();
+    assert!(known > 0, "it goes through the proxy");
+    proxy.fall_silent();
+    // What was under way when it fell silent may still be answered, and counted; after a while without an end nothing is.
+    let until = Instant::now() + DEADLINE;
+    while paths.len() == 1 && proxy.connections() == known {
+        assert!(Instant::now() < until, "nobody comes back");
+        std::thread::yield_now();
+    }
+    until_loaded(there, answered(there) + 512);
+    proxy.break_off();
+    until_loaded(there, answered(there) + 512);
+    let (clean, out) = figures(load);
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+}
+
+#[test]
+fn a_way_that_falls_silent_or_breaks_under_load_is_found_again_and_nothing_is_lost() {
+    let there = Folder::new();
+    let server = target(&there, "127.0.0.1:0");
+    let proxy = Proxy::to(server.after(" -s ").parse().unwrap());
+    goes_on(&[&proxy.port().to_string()], &proxy, &there);
+    drop(server);
+}
+
+#[test]
+fn when_a_way_falls_silent_under_load_the_next_one_goes_on_and_nothing_is_lost() {
+    let there = Folder::new();
+    let server = target(&there, "127.0.0.1:0");
+    let direct = server.after(" -s ").to_owned();
+    let proxy = Proxy::to(direct.parse().unwrap());
+    goes_on(&[&proxy.port().to_string(), &direct], &proxy, &there);
+    drop(server);
 }
 
 #[test]
@@ -313,6 +338,59 @@ fn until_attached(folder: &Folder, wanted: &[(&str, usize)]) {
         assert!(Instant::now() < until, "not {wanted:?}: {listed}");
         std::thread::yield_now();
     }
+}
+
+/// Begins to follow the discovery service at a port.
+fn follow(here: &Folder, name: &str, port: &str, more: &[&str]) -> Result<Value, String> {
+    let (name, port) = (format!("name={name}"), format!("trsvcid=\"{port}\""));
+    let words = ["bdev_nvme_start_discovery", &name, "trtype=TCP", "traddr=127.0.0.1", &port];
+    here.rpc(&words.iter().chain(more).copied().collect::<Vec<_>>())
+}
+
+#[test]
+fn what_cannot_be_attached_is_told_and_what_is_not_its_own_is_left_alone() {
+    let (there, here) = (Folder::new(), Folder::new());
+    let port = free_port().to_string();
+    let server = target(&there, &format!("127.0.0.1:{port}"));
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    let long = "D".repeat(32);
+    let refused = follow(&here, &long, &port, &["wait_for_attach=true"]).unwrap_err();
+    assert!(refused.contains("1 to 32 characters") && refused.contains(&port), "{refused}");
+    assert_eq!(here.rpc(&["bdev_nvme_get_discovery_info"]).unwrap(), json!([]));
+    // Somebody takes away what it attached, and gives the name to a controller of their own.
+    follow(&here, "D", &port, &["wait_for_attach=true"]).unwrap();
+    until_attached(&here, &[("D0", 1)]);
+    here.rpc(&["bdev_nvme_detach_controller", "name=D0"]).unwrap();
+    let (nqn, service) = (format!("subnqn={NQN}"), format!("trsvcid=\"{port}\""));
+    here.rpc(&["bdev_nvme_attach_controller", "name=D0", "trtype=TCP", "traddr=127.0.0.1", &service, &nqn]).unwrap();
+    here.rpc(&["bdev_nvme_stop_discovery", "name=D"]).unwrap();
+    until_attached(&here, &[("D0", 1)]);
+    let (status, log) = near.stop(Signal::TERM);
+    assert!(status.success(), "{log}");
+    drop(server);
+}
+
+#[test]
+fn a_discovery_service_that_says_nothing_is_left_at_once() {
+    let here = Folder::new();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let near = here.serve(&["--malloc", "1M", "--allow-any-host", "--listen", "127.0.0.1:0"]).ready();
+    follow(&here, "D", &silent.local_addr().unwrap().port().to_string(), &[]).unwrap();
+    let mut caller = silent.accept().unwrap().0;
+    here.rpc(&["bdev_nvme_stop_discovery", "name=D"]).unwrap();
+    // The attempt has not ended, and nobody waited for that.
+    caller.set_nonblocking(true).unwrap();
+    let end = loop {
+        match std::io::Read::read(&mut caller, &mut [0; 256]) {
+            Ok(0) => break None,
+            Ok(_) => {}
+            Err(error) => break Some(error.kind()),
+        }
+    };
+    assert_eq!(end, Some(std::io::ErrorKind::WouldBlock));
+    drop((caller, silent));
+    let (status, log) = near.stop(Signal::TERM);
+    assert!(status.success(), "{log}");
 }
 
 #[test]

@@ -7,8 +7,7 @@
 
 use super::Drives;
 use super::attach::{attach_for, detach};
-use super::bell::Bell;
-use super::drive::Origin;
+use super::drive::{Drive, Origin};
 use super::params::{Attach, Detach, Multipath, Named, StartDiscovery};
 use super::way::{Way, env, trid, way};
 use crate::host::Host;
@@ -20,16 +19,62 @@ use doorbell_reactor::{Receiver, Sender, oneshot};
 use doorbell_wire_nvme::{DISCOVERY_NQN, SubsystemType};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::rc::Rc;
+use std::collections::HashSet;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::{Rc, Weak};
+use std::task::{Context, Poll, Waker};
 
 /// Between two attempts to reach a service, or what it lists.
 const RETRY_NS: u64 = 1_000_000_000;
+/// Entries of a log that are attached.
+const ENTRIES_MAX: usize = 1024;
 
 /// What an entry of the log became.
 struct Entry {
     address: TcpAddress,
-    /// The controller that it is a path of.
-    drive: String,
+    /// The controller that it is a path of: its name, and that one, for another may have the name by now.
+    name: String,
+    drive: Weak<Drive>,
+}
+
+impl Entry {
+    /// Is its controller there?
+    fn is_there(&self, drives: &Drives) -> bool {
+        drives.find(&self.name).is_some_and(|found| std::ptr::eq(Rc::as_ptr(&found), self.drive.as_ptr()))
+    }
+}
+
+/// Rings when there is something to look at.
+#[derive(Default)]
+struct Bell {
+    rung: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
+
+impl Bell {
+    fn ring(&self) {
+        self.rung.set(true);
+        if let Some(waker) = self.waker.borrow_mut().take() {
+            waker.wake();
+        }
+    }
+
+    /// Has `c` woken by the next ring.
+    fn listen(&self, c: &Context<'_>) {
+        *self.waker.borrow_mut() = Some(c.waker().clone());
+    }
+
+    async fn wait(&self) {
+        poll_fn(|c| {
+            if self.rung.replace(false) {
+                return Poll::Ready(());
+            }
+            self.listen(c);
+            Poll::Pending
+        })
+        .await;
+    }
 }
 
 /// A service that is followed.
@@ -45,12 +90,14 @@ pub(super) struct Service {
     connected: Cell<bool>,
     next: Cell<u32>,
     entries: RefCell<Vec<Entry>>,
-    /// What could not be attached, and was said to be so.
-    missing: RefCell<Vec<TcpAddress>>,
+    /// What could not be attached, was said to be so, and why.
+    missing: RefCell<Vec<(TcpAddress, String)>>,
+    /// It was said that the log is too long.
+    said_long: Cell<bool>,
     /// Other discovery services that its log tells of.
     referrals: RefCell<Vec<Value>>,
-    /// Who waits for the first log to be attached.
-    first: RefCell<Vec<Sender<()>>>,
+    /// Who waits for the first log to be attached, or hears what could not be.
+    first: RefCell<Vec<Sender<Result<(), String>>>>,
     /// Comes when the task has ended.
     ended: RefCell<Option<Receiver<()>>>,
 }
@@ -79,6 +126,7 @@ pub(super) async fn start(drives: &Drives, params: StartDiscovery) -> Result<boo
         next: Cell::new(0),
         entries: RefCell::default(),
         missing: RefCell::default(),
+        said_long: Cell::new(false),
         referrals: RefCell::default(),
         first: RefCell::new(vec![first]),
         ended: RefCell::new(Some(receiver)),
@@ -91,19 +139,23 @@ pub(super) async fn start(drives: &Drives, params: StartDiscovery) -> Result<boo
         followed.follow(&all, options).await;
         ended.send(());
     });
-    let limit_ns = service.params.attach_timeout_ms.unwrap_or(0).saturating_mul(1_000_000);
-    if limit_ns > 0 {
-        if within(&drives.0.host.local, limit_ns, attached).await.is_none() {
-            stop_one(drives, &service).await;
-            return Err(
-                RpcError::errno(110).because("not all that it lists could be attached in attach_timeout_ms; it is followed no more")
-            );
+    let limit_ns = service.limit_ns();
+    let (errno, outcome) = match limit_ns {
+        0 if service.params.wait_for_attach != Some(true) => return Ok(true),
+        0 => (111, attached.await),
+        _ => {
+            let late = || Ok(Err("not all that it lists could be attached in attach_timeout_ms".to_owned()));
+            (110, within(&drives.0.host.local, limit_ns, attached).await.unwrap_or_else(late))
         }
-    } else if service.params.wait_for_attach == Some(true) {
-        // It fails when the service is stopped meanwhile.
-        attached.await.map_err(|_| RpcError::errno(125).because("following it was stopped"))?;
+    };
+    match outcome {
+        Ok(Ok(())) => Ok(true),
+        Ok(Err(why)) => {
+            stop_one(drives, &service).await;
+            Err(RpcError::errno(errno).because(format!("{why}; it is followed no more")))
+        }
+        Err(_) => Err(RpcError::errno(125).because("following it was stopped")),
     }
-    Ok(true)
 }
 
 /// `bdev_nvme_stop_discovery`.
@@ -163,6 +215,27 @@ fn options(drives: &Drives, at: &Attach) -> Result<Options, RpcError> {
 }
 
 impl Service {
+    /// How long whoever began to follow it waits until all is attached; 0 for no limit.
+    fn limit_ns(&self) -> u64 {
+        self.params.attach_timeout_ms.unwrap_or(0).saturating_mul(1_000_000)
+    }
+
+    /// What comes of work that goes on by itself; `None` once the service is followed no more, and the work then undoes what it did. At the
+    /// end of the process it is waited for.
+    async fn unless_stopped<T>(&self, mut work: Receiver<T>) -> Option<T> {
+        poll_fn(|c| {
+            if let Poll::Ready(done) = Pin::new(&mut work).poll(c) {
+                return Poll::Ready(done.ok());
+            }
+            if self.stopping.get() && !self.keeps.get() {
+                return Poll::Ready(None);
+            }
+            self.bell.listen(c);
+            Poll::Pending
+        })
+        .await
+    }
+
     /// The call that would follow it again.
     pub(super) fn call(&self) -> ConfigCall {
         let params = StartDiscovery { wait_for_attach: None, attach_timeout_ms: None, ..self.params.clone() };
@@ -180,14 +253,15 @@ impl Service {
     async fn follow(self: &Rc<Self>, drives: &Drives, options: Options) {
         let mut said = false;
         while !self.stopping.get() {
-            match self.connect(drives, &options).await {
-                Ok(controller) => {
+            match self.try_connect(drives, &options).await {
+                None => break,
+                Some(Ok(controller)) => {
                     said = false;
                     self.attend(drives, &controller).await;
                     self.connected.set(false);
                     controller.detach().await;
                 }
-                Err(error) => {
+                Some(Err(error)) => {
                     // Once, and not once a second.
                     if !std::mem::replace(&mut said, true) {
                         tracing::warn!(name = self.params.name, %error, "a discovery service is not reached; trying on");
@@ -201,6 +275,19 @@ impl Service {
             self.let_go(drives, entry).await;
         }
         self.first.borrow_mut().clear();
+    }
+
+    /// Connects; a service that does not answer holds nobody up who wants it followed no more.
+    async fn try_connect(self: &Rc<Self>, drives: &Drives, options: &Options) -> Option<Result<Controller, NvmeError>> {
+        let (tx, rx) = oneshot();
+        let (service, all, options) = (self.clone(), drives.clone(), options.clone());
+        drives.0.host.local.spawn(async move {
+            match service.connect(&all, &options).await {
+                Ok(controller) if service.stopping.get() => controller.detach().await,
+                connected => tx.send(connected),
+            }
+        });
+        self.unless_stopped(rx).await
     }
 
     async fn connect(self: &Rc<Self>, drives: &Drives, options: &Options) -> Result<Controller, NvmeError> {
@@ -227,14 +314,17 @@ impl Service {
     }
 
     /// Until the service is lost or followed no more.
-    async fn attend(&self, drives: &Drives, controller: &Controller) {
+    async fn attend(self: &Rc<Self>, drives: &Drives, controller: &Controller) {
         while !self.lost.get() && !self.stopping.get() {
             match controller.discovery_log().await {
                 Ok(log) => {
                     self.apply(drives, &log).await;
-                    std::mem::take(&mut *self.first.borrow_mut()).into_iter().for_each(|first| first.send(()));
                     // What is listed may be reached later than its service.
                     let all = self.missing.borrow().is_empty();
+                    if all || self.limit_ns() == 0 {
+                        let outcome = self.first_missing().map_or(Ok(()), Err);
+                        std::mem::take(&mut *self.first.borrow_mut()).into_iter().for_each(|first| first.send(outcome.clone()));
+                    }
                     match all {
                         true => self.bell.wait().await,
                         false => drop(within(&drives.0.host.local, RETRY_NS, self.bell.wait()).await),
@@ -248,37 +338,49 @@ impl Service {
         }
     }
 
+    /// What could not be attached, in words.
+    fn first_missing(&self) -> Option<String> {
+        let missing = self.missing.borrow();
+        let (address, why) = missing.first()?;
+        Some(format!("{} of what it lists could not be attached, the first of them {address}: {why}", missing.len()))
+    }
+
     /// What is attached becomes what the log lists.
-    async fn apply(&self, drives: &Drives, log: &Log) {
+    async fn apply(self: &Rc<Self>, drives: &Drives, log: &Log) {
         let others = log.found.iter().filter(|found| found.is_discovery()).filter_map(|found| found.id.as_ref());
         *self.referrals.borrow_mut() = others.map(|id| json!({ "trid": listed(id) })).collect();
-        let mut now: Vec<TcpAddress> = Vec::new();
+        let (mut now, mut seen): (Vec<TcpAddress>, HashSet<&TcpAddress>) = Default::default();
         for found in log.found.iter().filter(|found| found.kind == SubsystemType::NVM) {
             match &found.id {
-                Some(TransportId::Tcp(address)) if !now.contains(address) => now.push(address.clone()),
+                Some(TransportId::Tcp(_)) if now.len() >= ENTRIES_MAX => {
+                    if !self.said_long.replace(true) {
+                        tracing::warn!(name = self.params.name, most = ENTRIES_MAX, "a discovery log lists more than is attached");
+                    }
+                }
+                Some(TransportId::Tcp(address)) if seen.insert(address) => now.push(address.clone()),
                 Some(_) => {}
                 None => tracing::debug!(name = self.params.name, "an entry of a discovery log cannot be reached from here"),
             }
         }
-        self.missing.borrow_mut().retain(|address| now.contains(address));
+        self.missing.borrow_mut().retain(|(address, _)| seen.contains(address));
         // New paths first: a controller whose only path moves to another port stays.
         for address in &now {
-            self.entries.borrow_mut().retain(|entry| drives.find(&entry.drive).is_some());
+            self.entries.borrow_mut().retain(|entry| entry.is_there(drives));
             let known = self.entries.borrow().iter().any(|entry| entry.address == *address);
             if !known && !self.stopping.get() {
                 self.take_in(drives, address).await;
             }
         }
         let (kept, left): (Vec<Entry>, Vec<Entry>) =
-            std::mem::take(&mut *self.entries.borrow_mut()).into_iter().partition(|entry| now.contains(&entry.address));
+            std::mem::take(&mut *self.entries.borrow_mut()).into_iter().partition(|entry| seen.contains(&entry.address));
         *self.entries.borrow_mut() = kept;
         for entry in left {
             self.let_go(drives, &entry).await;
         }
     }
 
-    async fn take_in(&self, drives: &Drives, address: &TcpAddress) {
-        let known = self.entries.borrow().iter().find(|e| e.address.subsystem == address.subsystem).map(|e| e.drive.clone());
+    async fn take_in(self: &Rc<Self>, drives: &Drives, address: &TcpAddress) {
+        let known = self.entries.borrow().iter().find(|e| e.address.subsystem == address.subsystem).map(|e| e.name.clone());
         let name = known.clone().unwrap_or_else(|| self.free_name(drives));
         let params = Attach {
             name: name.clone(),
@@ -290,15 +392,31 @@ impl Service {
             multipath: known.map(|_| Multipath::Failover),
             ..self.at.clone()
         };
-        match attach_for(drives, params, Origin::Discovery).await {
-            Ok(_) => {
-                self.missing.borrow_mut().retain(|missing| missing != address);
-                self.entries.borrow_mut().push(Entry { address: address.clone(), drive: name });
+        let (tx, rx) = oneshot();
+        let (service, all, address) = (self.clone(), drives.clone(), address.clone());
+        drives.0.host.local.spawn(async move {
+            let attached = attach_for(&all, params, Origin::Discovery).await.map_err(|error| error.to_string());
+            service.took_in(&all, name, address, attached.map(drop)).await;
+            tx.send(());
+        });
+        self.unless_stopped(rx).await;
+    }
+
+    async fn took_in(&self, drives: &Drives, name: String, address: TcpAddress, attached: Result<(), String>) {
+        match attached {
+            Ok(()) => {
+                let drive = drives.find(&name).map_or_else(Weak::new, |drive| Rc::downgrade(&drive));
+                let entry = Entry { address, name, drive };
+                if self.stopping.get() && !self.keeps.get() {
+                    return self.let_go(drives, &entry).await;
+                }
+                self.missing.borrow_mut().retain(|(missing, _)| *missing != entry.address);
+                self.entries.borrow_mut().push(entry);
             }
-            Err(_) if self.missing.borrow().contains(address) => {}
+            Err(_) if self.missing.borrow().iter().any(|(missing, _)| *missing == address) => {}
             Err(error) => {
-                self.missing.borrow_mut().push(address.clone());
                 tracing::error!(service = self.params.name, %address, %error, "what a discovery service lists could not be attached; trying on");
+                self.missing.borrow_mut().push((address, error));
             }
         }
     }
@@ -307,7 +425,7 @@ impl Service {
     fn free_name(&self, drives: &Drives) -> String {
         loop {
             let name = format!("{}{}", self.params.name, self.next.get());
-            if drives.find(&name).is_none() && self.entries.borrow().iter().all(|entry| entry.drive != name) {
+            if drives.find(&name).is_none() && self.entries.borrow().iter().all(|entry| entry.name != name) {
                 return name;
             }
             self.next.set(self.next.get() + 1);
@@ -316,7 +434,7 @@ impl Service {
 
     async fn let_go(&self, drives: &Drives, entry: &Entry) {
         let path = Detach {
-            name: entry.drive.clone(),
+            name: entry.name.clone(),
             traddr: Some(entry.address.address.clone()),
             trsvcid: Some(entry.address.service.clone()),
             trtype: None,
@@ -325,10 +443,10 @@ impl Service {
             hostaddr: None,
             hostsvcid: None,
         };
-        if drives.find(&entry.drive).is_some()
+        if entry.is_there(drives)
             && let Err(error) = detach(drives, path).await
         {
-            tracing::warn!(service = self.params.name, name = entry.drive, %error, "not detached");
+            tracing::warn!(service = self.params.name, name = entry.name, %error, "not detached");
         }
     }
 }
