@@ -25,7 +25,7 @@ use vfio::{INSIDE, attach, on_reactors, take};
 
 /// Several namespaces of 512 and 4096 bytes, one with protection information, on a controller that takes 512 KiB at once.
 const FIRST: &str = "0000:00:04.0";
-/// One namespace, 16 KiB at once, a controller memory buffer.
+/// One namespace, 16 KiB at once, a controller memory buffer where its submission queues lie.
 const SECOND: &str = "0000:00:05.0";
 
 /// Boots a guest that runs the test `name` of this binary again. `wide`: an IOMMU of 48 bits instead of 39.
@@ -35,7 +35,7 @@ fn in_a_guest(name: &str, wide: bool) {
         "nvme-ns,bus=first,drive=plain,nsid=1,logical_block_size=512,physical_block_size=512",
         "nvme-ns,bus=first,drive=large,nsid=2,logical_block_size=4096,physical_block_size=4096",
         "nvme-ns,bus=first,drive=protected,nsid=5,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1",
-        "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,drive=small,addr=05.0",
+        "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,ioeventfd=off,drive=small,addr=05.0",
     ];
     vfio::in_a_guest(name, wide, &["plain", "large", "protected", "small"], &devices);
 }
@@ -107,12 +107,15 @@ fn everything(name: &str, wide: bool) {
         let health = GetLogPage { lid: LogId::SMART, len: 512, ..GetLogPage::default() };
         let answer = controller.admin(AdminCommand::GetLogPage(health).encode().with_nsid(NSID_ALL), Payload::In(512)).await.unwrap();
         assert!(answer.cqe.status().is_ok() && answer.data.len() == 512);
-        exercise_through_resets(&env, &controller).await;
+        assert_eq!(exercise_through_resets(&env, &controller).await, None);
         assert_eq!(controller.state(), State::Live);
 
-        let other = attach(&env, second, Options { use_interrupts: false, ..Options::default() }).await;
+        let other = attach(&env, second, Options { use_interrupts: false, use_cmb_sqs: true, ..Options::default() }).await;
         assert_eq!(other.namespaces()[0].info().limits.transfer_blocks, 32);
         exercise(&env, other.namespaces()[0].clone(), 11).await;
+        let ring = 64 * u64::from(Options::default().io_queue_entries);
+        assert_eq!(exercise_through_resets(&env, &other).await, Some(ring), "its submission queue lies elsewhere");
+        assert_eq!(other.state(), State::Live);
         let written = mark(&env.local, controller.namespaces()[0].clone()).await;
         other.detach().await;
         controller.detach().await;
@@ -128,13 +131,17 @@ fn everything(name: &str, wide: bool) {
 }
 
 /// A verified load during which the controller is reset again and again: nothing fails, nothing is lost.
-async fn exercise_through_resets(env: &Env, controller: &Controller) {
+/// Gives the bytes of the controller's own memory that its queues took after a reset.
+async fn exercise_through_resets(env: &Env, controller: &Controller) -> Option<u64> {
     let (done, resets) = (Rc::new(Cell::new(false)), Rc::new(Cell::new(0)));
+    let taken = Rc::new(Cell::new(None));
+    let seen = taken.clone();
     let (stop, count, local, resetting) = (done.clone(), resets.clone(), env.local.clone(), controller.clone());
     env.local.spawn(async move {
         while !stop.get() {
             resetting.reset().await.unwrap();
             count.set(count.get() + 1);
+            seen.set(seen.get().max(resetting.controller_memory().map(|(_, used)| used)));
             local.sleep_ns(100_000_000).await;
         }
         stop.set(false);
@@ -146,6 +153,7 @@ async fn exercise_through_resets(env: &Env, controller: &Controller) {
     }
     println!("{} resets", resets.get());
     assert!(resets.get() > 0);
+    taken.get()
 }
 
 /// The kernel asks for the device back under load: every request ends, and the driver lets go.

@@ -5,10 +5,11 @@
 //!   `bind --user`, as an ordinary user, whose limits are told in words; it goes back, and the kernel reads what it had written. A program
 //!   that is killed leaves a drive behind, which `reset` gives back. `doorbell nvme perf` verifies a mixed load from two reactors, as root
 //!   and as that user; the kernel reads what we wrote; a namespace is formatted to other blocks. A drive that is unplugged asks for itself
-//!   back, and registers that went away read as all ones; under load every request ends.
+//!   back, and registers that went away read as all ones; under load every request ends. One that is put in while a target serves with
+//!   hotplug is attached, stays away once it was detached, and leaves when it is pulled out.
 //! - `by_uio_without_an_iommu`: vfio-pci is refused in words; uio_pci_generic takes the drive; nobody gets it without saying that physical
 //!   addresses are meant, nor with ordinary memory; commands and the interrupt line work in huge pages, the same load is verified, and the
-//!   kernel reads what we wrote. A drive that is unplugged is told, also under load.
+//!   kernel reads what we wrote. A drive that is unplugged is told, also under load, and one that is put in is attached as above.
 //!
 //! What is not shown: real drives, several IOMMU units, functions that share a group.
 

@@ -218,6 +218,29 @@ fn when_a_path_is_lost_under_load_the_next_one_goes_on_and_nothing_is_lost() {
     drop(server);
 }
 
+#[test]
+fn requests_wait_while_their_controller_is_disabled_and_nothing_is_lost() {
+    let (there, between, here) = (Folder::new(), Folder::new(), Folder::new());
+    let far = target(&there, "127.0.0.1:0");
+    let drive = format!("trtype:TCP adrfam:IPv4 traddr:127.0.0.1 trsvcid:{} subnqn:{NQN}", far.after(" -s "));
+    let near = between.serve(&["--nvme", &drive, "--allow-any-host", "--listen", "127.0.0.1:0", "--nqn", NQN]).ready();
+    config(&here, path(near.after(" -s ")));
+    let load = load(&here, "4");
+    let name = "name=Nvme0";
+    for _ in 0..2 {
+        until_loaded(&between, answered(&between));
+        between.rpc(&["bdev_nvme_disable_controller", name]).unwrap();
+        // All that was sent is done, and nothing comes any more.
+        let before = answered(&there);
+        between.rpc(&["bdev_nvme_get_controllers"]).unwrap();
+        assert_eq!(answered(&there), before);
+        between.rpc(&["bdev_nvme_enable_controller", name]).unwrap();
+    }
+    until_loaded(&between, answered(&between));
+    let (clean, out) = figures(load);
+    assert!(clean && out["errors"] == 0 && out["verified"].as_u64().unwrap() > 0, "{out}");
+}
+
 /// Waits until a controller is reached by this port.
 fn until_at(folder: &Folder, port: &str) -> Value {
     let until = Instant::now() + DEADLINE;

@@ -6,7 +6,7 @@ use super::params::{Attach, Detach, Multipath};
 use super::way::{Way, env, way};
 use doorbell_control::RpcError;
 use doorbell_nvme::{Controller, PathError};
-use doorbell_pci::OpenOptions;
+use doorbell_pci::{FunctionAddress, OpenOptions};
 use std::rc::Rc;
 
 /// `bdev_nvme_attach_controller`.
@@ -36,6 +36,17 @@ pub(super) async fn attach_for(drives: &Drives, params: Attach, origin: Origin) 
 async fn attach_new(drives: &Drives, params: Attach, origin: Origin) -> Result<Vec<String>, RpcError> {
     let host = &drives.0.host;
     let (way, options) = (way(host, &params)?, drives.0.options.borrow().driver(&params)?);
+    // A function has one driver, whatever that is called.
+    let _alone = match &way {
+        Way::Function(FunctionAddress::Pci(address)) => {
+            let alone = drives.reserve(&address.to_string())?;
+            if let Some(other) = drives.at(*address) {
+                return Err(RpcError::exists().because(format!("{address} is attached already, as {}", other.name())));
+            }
+            Some(alone)
+        }
+        _ => None,
+    };
     let controller = match way {
         Way::Function(address) => {
             let open = OpenOptions { allow_physical: params.allow_physical == Some(true), refuse_own: true };

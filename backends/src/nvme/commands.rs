@@ -6,7 +6,7 @@ use base64::Engine;
 use base64::alphabet::URL_SAFE;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use doorbell_control::RpcError;
-use doorbell_nvme::{Answer, CommandError, Payload};
+use doorbell_nvme::{Answer, CommandError, Payload, State};
 use doorbell_wire_nvme::log::SmartLog;
 use doorbell_wire_nvme::{AdminCommand, GetLogPage, LogId, NSID_ALL, Sqe, bytes, view};
 use serde_json::{Value, json};
@@ -19,11 +19,38 @@ const DATA_MAX: usize = 1 << 20;
 
 /// `bdev_nvme_reset_controller`.
 pub(super) async fn reset(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
+    let drive = controller_of(drives, &params)?;
+    drive.controller().reset().await.map_err(|error| RpcError::io().because(error))?;
+    Ok(true)
+}
+
+const ALREADY: i32 = 114;
+
+fn controller_of(drives: &Drives, params: &Reset) -> Result<std::rc::Rc<super::drive::Drive>, RpcError> {
     let drive = drives.get(&params.name)?;
     if params.cntlid.is_some_and(|id| id != 0 && id != drive.cntlid()) {
         return Err(RpcError::no_device().because(format!("{} has no controller of that number", params.name)));
     }
-    drive.controller().reset().await.map_err(|error| RpcError::io().because(error))?;
+    Ok(drive)
+}
+
+/// `bdev_nvme_disable_controller`.
+pub(super) async fn disable(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
+    let drive = controller_of(drives, &params)?;
+    if drive.controller().state() == State::Disabled {
+        return Err(RpcError::errno(ALREADY).because(format!("{} is disabled already", params.name)));
+    }
+    drive.controller().disable().await.map_err(|error| RpcError::io().because(error))?;
+    Ok(true)
+}
+
+/// `bdev_nvme_enable_controller`.
+pub(super) async fn enable(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
+    let drive = controller_of(drives, &params)?;
+    if drive.controller().state() != State::Disabled {
+        return Err(RpcError::errno(ALREADY).because(format!("{} is not disabled", params.name)));
+    }
+    drive.controller().enable().await.map_err(|error| RpcError::io().because(error))?;
     Ok(true)
 }
 

@@ -7,6 +7,7 @@
 
 use super::Drives;
 use super::attach::{attach_for, detach};
+use super::bell::Bell;
 use super::drive::{Drive, Origin};
 use super::params::{Attach, Detach, Multipath, Named, StartDiscovery};
 use super::way::{Way, env, trid, way};
@@ -23,7 +24,7 @@ use std::collections::HashSet;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::Poll;
 
 /// Between two attempts to reach a service, or what it lists.
 const RETRY_NS: u64 = 1_000_000_000;
@@ -42,38 +43,6 @@ impl Entry {
     /// Is its controller there?
     fn is_there(&self, drives: &Drives) -> bool {
         drives.find(&self.name).is_some_and(|found| std::ptr::eq(Rc::as_ptr(&found), self.drive.as_ptr()))
-    }
-}
-
-/// Rings when there is something to look at.
-#[derive(Default)]
-struct Bell {
-    rung: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
-}
-
-impl Bell {
-    fn ring(&self) {
-        self.rung.set(true);
-        if let Some(waker) = self.waker.borrow_mut().take() {
-            waker.wake();
-        }
-    }
-
-    /// Has `c` woken by the next ring.
-    fn listen(&self, c: &Context<'_>) {
-        *self.waker.borrow_mut() = Some(c.waker().clone());
-    }
-
-    async fn wait(&self) {
-        poll_fn(|c| {
-            if self.rung.replace(false) {
-                return Poll::Ready(());
-            }
-            self.listen(c);
-            Poll::Pending
-        })
-        .await;
     }
 }
 

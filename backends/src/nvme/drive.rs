@@ -7,7 +7,8 @@ use crate::host::Host;
 use doorbell_bdev::NewBdev;
 use doorbell_block::{BlockDevice, Op, Status, WriteCache};
 use doorbell_control::ConfigCall;
-use doorbell_nvme::{Change, Controller, Namespace, PathId};
+use doorbell_nvme::{Change, Controller, Namespace, PathId, State};
+use doorbell_pci::PciAddress;
 use doorbell_reactor::AsyncQueue;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
@@ -25,6 +26,8 @@ pub(super) enum Origin {
     Call,
     /// A discovery service's.
     Discovery,
+    /// Nobody's: the drive was put in.
+    Hotplug,
 }
 
 /// A block device of a controller.
@@ -64,6 +67,11 @@ impl Drive {
 
     pub(super) fn name(&self) -> &str {
         &self.params.name
+    }
+
+    /// Where it is in the machine, if it is a function of it.
+    pub(super) fn address(&self) -> Option<PciAddress> {
+        if trtype(&self.params.trtype) == "PCIe" { self.params.traddr.parse().ok() } else { None }
     }
 
     pub(super) fn controller(&self) -> &Controller {
@@ -126,7 +134,7 @@ impl Drive {
         for namespace in self.controller.namespaces() {
             let through = namespace.info().write_cache == WriteCache::WriteThrough;
             // One that is being sought takes no flush: what it had not written it has lost, or keeps.
-            if through || namespace.described().usable.is_err() || self.controller.state() != doorbell_nvme::State::Live {
+            if through || namespace.described().usable.is_err() || self.controller.state() != State::Live {
                 continue;
             }
             let status = match AsyncQueue::open(&host.local, namespace.clone(), 1).await {
@@ -171,6 +179,7 @@ fn with_options(path: &Attach, options: &Attach) -> Attach {
         reconnect_delay_sec: options.reconnect_delay_sec,
         fast_io_fail_timeout_sec: options.fast_io_fail_timeout_sec,
         max_bdevs: options.max_bdevs,
+        use_cmb_sqs: options.use_cmb_sqs,
         ..path.clone()
     }
 }
@@ -196,7 +205,10 @@ pub(super) fn follow(drives: &Drives, drive: &Rc<Drive>) -> Vec<String> {
             Change::Back => drive.refresh(),
             // Its subsystem is no discovery service.
             Change::Log => {}
-            Change::Ended => all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive)),
+            Change::Ended => {
+                all.0.hotplug.leave(drive.address());
+                all.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, &drive));
+            }
             of_namespaces => drive.put_in_order(&all.0.host, of_namespaces),
         }
     }));
@@ -278,9 +290,14 @@ fn register(host: &Host, drive: &Rc<Drive>, namespace: &Arc<Namespace>) -> Optio
 
 /// Lets a controller go, its block devices first.
 pub(super) async fn let_go(drives: &Drives, drive: &Rc<Drive>) {
+    drives.0.hotplug.leave(drive.address());
     drives.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, drive));
-    // Openers let go first, so that what they had sent is done.
     let made = std::mem::take(&mut *drive.bdevs.borrow_mut());
+    // What openers sent to one that stands still would never be done.
+    if drive.controller.state() == State::Disabled {
+        drive.controller.clone().detach().await;
+    }
+    // Openers let go first, so that what they had sent is done.
     for Made { name, .. } in made {
         unregister(&drives.0.host, Some(name)).await;
     }

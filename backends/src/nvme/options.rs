@@ -168,6 +168,7 @@ impl SetOptions {
             loss_timeout_ms: loss.map_or(Ok(base.loss_timeout_ms), loss_ms)?,
             reconnect_delay_ms: delay.map_or(Ok(base.reconnect_delay_ms), seconds)?,
             fast_fail_ms: fast.map_or(Ok(0), seconds)?,
+            use_cmb_sqs: attach.use_cmb_sqs == Some(true),
             ..base
         })
     }

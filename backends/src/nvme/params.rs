@@ -113,7 +113,19 @@ params! {
         pub(super) multipath_opts: Option<MultipathOptions>,
         /// Connect without flow control of the submission queue.
         pub(super) disable_sq_flow_control: Option<bool>,
+        /// Have the submission queues of a PCI function lie in the controller's own memory, where it has some for them. Ours; SPDK's applications have it by this name.
+        pub(super) use_cmb_sqs: Option<bool>,
         /// A PCI function with nothing between it and memory may be used (uio, or VFIO without an IOMMU). Ours.
+        pub(super) allow_physical: Option<bool>,
+    }
+
+    /// What happens to NVMe drives that are put in.
+    pub(super) struct SetHotplug {
+        /// NVMe functions that are with vfio-pci or uio and that nobody has attached are, now and when they appear, as HotInNvme0, HotInNvme1, and so on.
+        pub(super) enable: bool,
+        /// Microseconds between two looks, beside what the kernel tells: 10,000 to 10,000,000; 0, or not given: one second.
+        pub(super) period_us: Option<u64>,
+        /// Also those with nothing between them and memory (uio, or VFIO without an IOMMU). Ours.
         pub(super) allow_physical: Option<bool>,
     }
 
@@ -177,6 +189,14 @@ params! {
     pub(super) struct Named {
         /// Name of the controller.
         pub(super) name: String,
+    }
+
+    /// Which firmware a controller is to run.
+    pub(super) struct Firmware {
+        /// The file that the image is in.
+        pub(super) filename: String,
+        /// Name of one of the controller's block devices. None of them may be in use.
+        pub(super) bdev_name: String,
     }
 
     /// A controller among several of a name.

@@ -61,6 +61,9 @@ pub(super) fn way(host: &Host, params: &Attach) -> Result<Way, RpcError> {
             only_for_networks(params)?;
             Ok(Way::Function(FunctionAddress::VfioUser(PathBuf::from(&params.traddr))))
         }
+        "TCP" if params.use_cmb_sqs == Some(true) => {
+            Err(RpcError::invalid_argument().because("use_cmb_sqs: queues of a controller on a network do not lie in its memory"))
+        }
         "TCP" => over_tcp(host, params).map(|(address, how)| Way::Tcp(Box::new(address), how)),
         other => Err(RpcError::invalid_argument().because(format!("trtype {other} is none of PCIe, VFIOUSER, TCP"))),
     }

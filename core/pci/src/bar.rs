@@ -111,7 +111,8 @@ impl Bar {
         self.len == 0
     }
 
-    fn mapped(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
+    /// Where a part that is mapped in one piece is.
+    pub(crate) fn mapped(&self, offset: u64, len: u64) -> Option<NonNull<u8>> {
         self.areas.iter().find_map(|area| area.at(offset, len))
     }
 

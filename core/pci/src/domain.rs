@@ -112,6 +112,30 @@ impl Domain {
         matches!(self.way, Way::Physical { .. })
     }
 
+    /// Takes addresses that no memory is mapped at from now on, for what a device answers to itself. `None` when there are not so many, or all
+    /// of them are the machine's.
+    pub(crate) fn reserve(&self, len: u64) -> Option<u64> {
+        match &self.way {
+            Way::Mapped { iovas, .. } => lock(iovas).take(len, 4096),
+            Way::Physical { .. } => None,
+        }
+    }
+
+    /// As `reserve`, from `at` on. False when memory is mapped there.
+    pub(crate) fn reserve_at(&self, at: u64, len: u64) -> bool {
+        match &self.way {
+            Way::Mapped { iovas, .. } => lock(iovas).take_at(at, len),
+            Way::Physical { .. } => true,
+        }
+    }
+
+    /// Gives back what was reserved from `at` on.
+    pub(crate) fn release(&self, at: u64) {
+        if let Way::Mapped { iovas, .. } = &self.way {
+            lock(iovas).give_back(at);
+        }
+    }
+
     /// The longest contiguous run of `len` bytes of a segment from `offset`. `None` when its region is not mapped.
     ///
     /// # Panics

@@ -53,6 +53,17 @@ impl Iovas {
         None
     }
 
+    /// Takes these, whether they are usable or not. False when some of them are taken.
+    pub fn take_at(&mut self, at: u64, len: u64) -> bool {
+        let Some(last) = len.checked_sub(1).and_then(|more| at.checked_add(more)) else { return false };
+        if self.taken.iter().any(|t| t.first <= last && t.last >= at) {
+            return false;
+        }
+        let place = self.taken.partition_point(|t| t.first < at);
+        self.taken.insert(place, IovaRange { first: at, last });
+        true
+    }
+
     /// Gives back what `take` gave.
     pub fn give_back(&mut self, at: u64) {
         self.taken.retain(|t| t.first != at);

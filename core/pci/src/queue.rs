@@ -6,12 +6,14 @@
 //! the device wrote, or all at once after the controller was seen to be silent ([`crate::Bar::note_silence`]); everything that the device
 //! writes is read once.
 
+mod controller_memory;
 mod pointer;
 mod ring;
 mod shadow;
 #[cfg(test)]
 mod tests;
 
+pub use controller_memory::ControllerMemory;
 pub use pointer::{Pages, Pointing, Refusal};
 pub use ring::{MemoryQueue, QueueSpec, Reaped};
 pub use shadow::{Shadow, ShadowPages};

@@ -38,6 +38,8 @@ pub struct Options {
     pub max_transfer_bytes: u32,
     /// Use scatter gather lists where the controller has them.
     pub use_sgls: bool,
+    /// Have the submission queues for I/O lie in the controller's own memory, where it has some for them.
+    pub use_cmb_sqs: bool,
     /// Use interrupts to sleep, where there are any.
     pub use_interrupts: bool,
     /// Over fabrics: how long the controller may hear nothing, in milliseconds; 0: for ever.
@@ -68,6 +70,7 @@ impl Default for Options {
             admin_queue_entries: 32,
             max_transfer_bytes: 1 << 20,
             use_sgls: true,
+            use_cmb_sqs: false,
             use_interrupts: true,
             keep_alive_ms: 10_000,
             policy: Policy::default(),

@@ -35,6 +35,10 @@ pub(crate) enum Event {
     Reset(Why, u64),
     /// The namespaces have changed.
     Rescan,
+    /// Its owner has it stand still.
+    Disable,
+    /// Its owner has it brought up again after that.
+    Enable,
     /// Its owner lets the controller go.
     Detach,
 }
@@ -48,6 +52,8 @@ pub(crate) enum Why {
     Lost(String),
     /// The way that it is reached by is taken away.
     PathRemoved,
+    /// It stood still, and is not to any more.
+    Enabled,
 }
 
 /// How a controller stands.
@@ -60,6 +66,8 @@ pub enum State {
     Live,
     /// It is being reset or reconnected; commands wait.
     Resetting,
+    /// Its owner has it stand still; commands wait until it is enabled again.
+    Disabled,
     /// It is lost, or was let go.
     Gone,
 }
@@ -71,6 +79,7 @@ impl State {
             State::Connecting => "connecting",
             State::Live => "enabled",
             State::Resetting => "resetting",
+            State::Disabled => "disabled",
             State::Gone => "failed",
         }
     }
@@ -150,6 +159,7 @@ impl Shared {
             0 => State::Connecting,
             1 => State::Live,
             2 => State::Resetting,
+            3 => State::Disabled,
             _ => State::Gone,
         }
     }

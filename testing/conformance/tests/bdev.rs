@@ -109,6 +109,7 @@ fn narrow() -> Limits {
         copy_blocks: 8,
         verify_blocks: 0,
         uncorrectable_blocks: 0,
+        compare_and_write_blocks: 0,
         align_bytes: 4,
     }
 }

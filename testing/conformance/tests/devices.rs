@@ -80,6 +80,7 @@ fn disk_with_every_limit() {
             copy_blocks: 16,
             verify_blocks: 0,
             uncorrectable_blocks: 0,
+            compare_and_write_blocks: 0,
             align_bytes: 4,
         };
         spec.info.atomic = AtomicUnits { normal_blocks: 4, power_fail_blocks: 4 };

@@ -18,6 +18,8 @@ open_enum! {
         ACQ = 0x30 => "Admin Completion Queue Base Address",
         CMBLOC = 0x38 => "Controller Memory Buffer Location",
         CMBSZ = 0x3c => "Controller Memory Buffer Size",
+        CMBMSC = 0x50 => "Controller Memory Buffer Memory Space Control",
+        CMBSTS = 0x58 => "Controller Memory Buffer Status",
         NSSD = 0x64 => "NVM Subsystem Shutdown",
         CRTO = 0x68 => "Controller Ready Timeouts",
     }
@@ -27,7 +29,7 @@ impl Property {
     /// Length of the property in bytes, 4 or 8 (Base 2.1, 3.1.4); `None` for one that is unknown here.
     pub const fn size(self) -> Option<u32> {
         match self {
-            Self::CAP | Self::ASQ | Self::ACQ => Some(8),
+            Self::CAP | Self::ASQ | Self::ACQ | Self::CMBMSC => Some(8),
             _ if self.name().is_some() => Some(4),
             _ => None,
         }
@@ -236,6 +238,91 @@ pub struct Aqa {
     pub acqs: u16,
     #[bits(4)]
     __: u8,
+}
+
+/// CMBLOC: where the controller memory buffer lies (Base 2.1, 3.1.4.11).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct CmbLocation {
+    /// BIR: the BAR that it lies in.
+    #[bits(3)]
+    pub bar: u8,
+    /// CQMMS: a queue may lie partly in it.
+    pub mixed_queues: bool,
+    /// CQPDS: a queue in it may lie in several pieces.
+    pub scattered_queues: bool,
+    /// CDPMLS: one command's lists may lie partly in it.
+    pub mixed_lists: bool,
+    /// CDPCILS: lists may lie in it though their command does not.
+    pub lists_apart: bool,
+    /// CDMMMS: one command's data may lie partly in it.
+    pub mixed_data: bool,
+    /// CQDA: queues need not begin at a multiple of four bytes.
+    pub unaligned_queues: bool,
+    #[bits(3)]
+    __: u8,
+    /// OFST: where it begins, in units of [`CmbSize::unit`].
+    #[bits(20)]
+    pub offset_units: u32,
+}
+
+/// CMBSZ: what the controller memory buffer is for, and how large it is (Base 2.1, 3.1.4.12).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct CmbSize {
+    /// SQS: submission queues.
+    pub submission_queues: bool,
+    /// CQS: completion queues.
+    pub completion_queues: bool,
+    /// LISTS: lists of addresses.
+    pub lists: bool,
+    /// RDS: data of commands that read.
+    pub read_data: bool,
+    /// WDS: data of commands that write.
+    pub write_data: bool,
+    #[bits(3)]
+    __: u8,
+    /// SZU: the unit, 2^(12 + 4n) bytes; above 6 there is none.
+    #[bits(4)]
+    pub unit_code: u8,
+    /// SZ: how many units.
+    #[bits(20)]
+    pub units: u32,
+}
+
+impl CmbSize {
+    /// Bytes of a unit; `None` for a code that means nothing.
+    pub const fn unit(self) -> Option<u64> {
+        match self.unit_code() {
+            n @ 0..=6 => Some(1 << (12 + 4 * n as u32)),
+            _ => None,
+        }
+    }
+}
+
+/// CMBMSC: whether the controller memory buffer is there, and at which addresses the controller knows it (Base 2.1, 3.1.4.17).
+#[bitfield(u64)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct CmbControl {
+    /// CRE: its other registers say something.
+    pub registers: bool,
+    /// CMSE: it has addresses.
+    pub enabled: bool,
+    #[bits(10)]
+    __: u16,
+    /// CBA: the first of them, in pages of 4 KiB.
+    #[bits(52)]
+    pub page: u64,
+}
+
+/// CMBSTS: what the controller says of that (Base 2.1, 3.1.4.18).
+#[bitfield(u32)]
+#[derive(PartialEq, Eq, Hash)]
+pub struct CmbStatus {
+    /// CBAI: the addresses cannot be.
+    pub invalid: bool,
+    #[bits(31)]
+    __: u32,
 }
 
 /// What NSSR must hold for an NVM subsystem reset: "NVMe" (Base 2.1, 3.1.4.7).

@@ -114,6 +114,11 @@ fn registers_have_their_bits_where_the_specification_says() {
     assert_eq!(cap.into_bits(), 127 | 1 << 16 | 30 << 24 | 1 << 37 | 4 << 52 | 1 << 59);
     assert_eq!(Property::CAP.size(), Some(8));
     assert_eq!(Property::CC.size(), Some(4));
+    let cmb = CmbSize::new().with_submission_queues(true).with_unit_code(2).with_units(3);
+    assert_eq!((cmb.into_bits(), cmb.unit()), (1 | 2 << 8 | 3 << 12, Some(1 << 20)));
+    assert_eq!(CmbLocation::new().with_bar(2).with_offset_units(5).into_bits(), 2 | 5 << 12);
+    assert_eq!(CmbControl::new().with_registers(true).with_enabled(true).with_page(9).into_bits(), 3 | 9 << 12);
+    assert_eq!(Property::CMBMSC.size(), Some(8));
     assert_eq!(Property(0x10_000).size(), None);
 }
 

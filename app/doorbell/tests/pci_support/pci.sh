@@ -1,4 +1,4 @@
-# What the guest does with its drives. `fixed` stays, `hot` and `busy` are pulled out. Read by bash, behind what all scripts share.
+# What the guest does with its drives. `fixed` stays, `hot` and `busy` are pulled out, `late` is put in and pulled out. Read by bash, behind what all scripts share.
 
 program() { "$HELPER" --ignored --exact "in_guest::$1" --nocapture --test-threads=1; }
 # With the limit that `bind --user --persist` gives from the next login on.
@@ -123,6 +123,38 @@ pull_out() {
   within 60 'the drive has gone' test ! -e "/sys/bus/pci/devices/$HOT"
 }
 
+attached() { rpc bdev_get_bdevs name="HotInNvme${1}n1" >/run/said 2>&1; }
+detached() { rpc bdev_get_bdevs >/run/said && ! grep -q HotInNvme /run/said; }
+put_in() { # `put_in SERVE_FLAG.. -- HOTPLUG_PARAMETER.. -- BIND_FLAG..`
+  step 'drives that are put in while a target serves'
+  local flags=() more=()
+  while [[ $1 != -- ]]; do flags+=("$1"); shift; done
+  shift
+  while [[ $1 != -- ]]; do more+=("$1"); shift; done
+  shift
+  serve "${flags[@]}"
+  rpc bdev_nvme_set_hotplug enable=true period_us=100000 "${more[@]}" >/dev/null
+  echo '-- put the late drive in'
+  within 120 'the kernel has the drive' ready late
+  local late
+  late=$(address late)
+  "$DOORBELL_BIN" pci bind "$late" "$@"
+  within 120 'it is attached' attached 0
+  grep -q "$late" /run/said || fail "another one was attached: $(cat /run/said)"
+  refused 'as HotInNvme0' rpc bdev_nvme_attach_controller name=Own trtype=PCIe traddr="$late" "${more[@]}"
+  # What is detached stays so until its driver has let it go: its next name shows that it was not attached in between.
+  rpc bdev_nvme_detach_controller name=HotInNvme0 >/dev/null
+  "$DOORBELL_BIN" pci unbind "$late"
+  within 60 'the kernel has the drive again' ready late
+  "$DOORBELL_BIN" pci bind "$late" "$@"
+  within 120 'it is attached again' attached 1
+  echo '-- pull the late drive out'
+  within 120 'its block device goes' detached
+  within 60 'the drive has gone' test ! -e "/sys/bus/pci/devices/$late"
+  rpc bdev_nvme_set_hotplug enable=false >/dev/null
+  stop
+}
+
 vfio() {
   step 'taken, and driven as root'
   refused 'doorbell pci bind' program drives
@@ -180,6 +212,7 @@ vfio() {
 
   pull_out
   pull_out_under_load
+  put_in -- --
 }
 
 uio() {
@@ -205,6 +238,7 @@ uio() {
 
   pull_out --driver uio_pci_generic
   pull_out_under_load --driver uio_pci_generic
+  put_in --huge 2M -- allow_physical=true -- --driver uio_pci_generic
 }
 
 $PART

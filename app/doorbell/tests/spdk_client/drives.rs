@@ -5,7 +5,7 @@ use crate::client::{Client, port, serve, stop};
 use crate::configure::{NQN, configured};
 use crate::support::Folder;
 use rustix::process::Signal;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::net::TcpListener;
 
 #[test]
@@ -162,6 +162,8 @@ fn commands_end_as_was_asked_for() {
         assert!(wire.call("bdev_nvme_get_controller_health_info", health.clone()).is_ok());
     }
     // On an I/O queue: a flush of namespace 1, as it is.
+    let image = json!({"filename": "/dev/null", "bdev_name": "Nvme0n1"});
+    assert_eq!(wire.call("bdev_nvme_apply_firmware", image).unwrap_err()["code"], -95);
     let flush = json!({"name": "Nvme0n1", "cmd_type": "io", "data_direction": "h2c", "cmdbuf": "A".repeat(86) + "=="});
     // The last two bytes of the completion are its status.
     let ends = |wire: &mut Wire| wire.call("bdev_nvme_send_cmd", flush.clone()).unwrap()["cpl"].as_str().unwrap()[18..].to_owned();
@@ -173,4 +175,41 @@ fn commands_end_as_was_asked_for() {
     assert_eq!(ends(&mut wire), "AAAA==");
     stop(server);
     stop(drive);
+}
+
+#[test]
+fn a_controller_that_is_disabled_stands_still_until_it_is_enabled() {
+    let folder = Folder::new();
+    let ports = [port(), port()];
+    let (drive, _) = configured(&folder, ports);
+    let here = Folder::new();
+    let server = serve(&here, &["--empty"]);
+    let mut wire = Wire::to(&here);
+    let at = json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": ports[0].to_string(), "subnqn": NQN});
+    wire.call("bdev_nvme_attach_controller", at).unwrap();
+    let name = json!({"name": "Nvme0"});
+    let state = |wire: &mut Wire| wire.call("bdev_nvme_get_controllers", json!({})).unwrap()[0]["ctrlrs"][0]["state"].clone();
+    let flush = json!({"name": "Nvme0n1", "cmd_type": "io", "data_direction": "h2c", "cmdbuf": "A".repeat(86) + "=="});
+    let refused = |wire: &mut Wire, method: &str, with: &Value| wire.call(method, with.clone()).unwrap_err()["code"].clone();
+    assert_eq!(refused(&mut wire, "bdev_nvme_enable_controller", &name), -114);
+    assert_eq!(refused(&mut wire, "bdev_nvme_disable_controller", &json!({"name": "Nvme0", "cntlid": 77})), -19);
+    for _ in 0..2 {
+        assert_eq!(wire.call("bdev_nvme_disable_controller", name.clone()), Ok(json!(true)));
+        assert_eq!(state(&mut wire), "disabled");
+        assert_eq!(refused(&mut wire, "bdev_nvme_disable_controller", &name), -114);
+        for (method, with) in
+            [("bdev_nvme_reset_controller", &name), ("bdev_nvme_get_controller_health_info", &name), ("bdev_nvme_send_cmd", &flush)]
+        {
+            assert_eq!(refused(&mut wire, method, with), -5, "{method}");
+        }
+        assert_eq!(wire.call("bdev_nvme_enable_controller", name.clone()), Ok(json!(true)));
+        assert_eq!(state(&mut wire), "enabled");
+        wire.call("bdev_nvme_send_cmd", flush.clone()).unwrap();
+    }
+    // One that is sought can be disabled too: it is sought no more. And one that stands still can be let go.
+    stop(drive);
+    wire.call("bdev_nvme_disable_controller", name.clone()).unwrap();
+    assert_eq!(state(&mut wire), "disabled");
+    wire.call("bdev_nvme_detach_controller", name).unwrap();
+    stop(server);
 }

@@ -1,5 +1,6 @@
 //! A submission queue, its completion queue, and what is in flight between them. One thread owns it.
 
+use super::controller_memory::{ControllerMemory, Room};
 use super::pointer::{self, ListRoom, Pages, Pointing, Refusal};
 use super::shadow::Shadow;
 use crate::{Bar, Domain, Doorbell, PciError};
@@ -7,7 +8,7 @@ use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions, S
 use doorbell_wire_nvme::{Cqe, Sqe, U64, view};
 use std::ptr::NonNull;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering, fence};
 
 /// What a queue is to be.
 pub struct QueueSpec {
@@ -65,6 +66,8 @@ pub struct MemoryQueue<T: Carrier> {
     told: u16,
     phase: bool,
     bells: Option<Bells>,
+    /// Where the submission ring lies, when that is in the controller.
+    room: Option<Room>,
     regions: Regions,
     region: Arc<Region>,
 }
@@ -120,9 +123,21 @@ impl<T: Carrier> MemoryQueue<T> {
             told: 0,
             phase: true,
             bells: None,
+            room: None,
             regions: regions.clone(),
             region,
         })
+    }
+
+    /// Has the submission ring lie in the controller's own memory, from the next time that it is made known. False when there is no room.
+    pub fn place_submissions_in(&mut self, memory: &Arc<ControllerMemory>) -> bool {
+        if self.bells.is_some() || !self.flight.is_empty() {
+            return false;
+        }
+        let Some(room) = memory.take(usize::from(self.entries) * SQE) else { return false };
+        (self.sq, self.sq_address) = (room.at, room.address);
+        self.room = Some(room);
+        true
     }
 
     /// The rings as a device sees them.
@@ -285,11 +300,31 @@ impl<T: Carrier> MemoryQueue<T> {
 
     #[inline]
     fn put(&mut self, sqe: &Sqe) {
+        if self.room.is_some() {
+            return self.put_across(sqe);
+        }
         let from = doorbell_wire_nvme::bytes(sqe);
         // SAFETY: the entry is inside of the ring, and the device has read what it held before: fewer commands are in flight than there
         // are entries, so the one that was here has completed.
         unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.sq.as_ptr().add(usize::from(self.tail) * SQE), SQE) };
+        self.advance();
+    }
+
+    #[inline]
+    fn advance(&mut self) {
         self.tail = if self.tail + 1 == self.entries { 0 } else { self.tail + 1 };
+    }
+
+    /// As `put`, into the controller: in whole words, as registers are written.
+    fn put_across(&mut self, sqe: &Sqe) {
+        let (words, _) = doorbell_wire_nvme::bytes(sqe).as_chunks::<8>();
+        for (n, word) in words.iter().enumerate() {
+            let at = usize::from(self.tail) * SQE + n * 8;
+            // SAFETY: inside of the ring, which lies in mapped memory of the controller for as long as the room is held, at a page; the
+            // device has read what the entry held before, as above.
+            unsafe { self.sq.as_ptr().add(at).cast::<u64>().write_volatile(u64::from_ne_bytes(*word)) };
+        }
+        self.advance();
     }
 
     /// Is there anything that the device was not told of?
@@ -305,6 +340,10 @@ impl<T: Carrier> MemoryQueue<T> {
             return;
         }
         let Some(bells) = &self.bells else { return };
+        if self.room.is_some() {
+            // However that memory is mapped: what was written there arrives before the doorbell.
+            fence(Ordering::SeqCst);
+        }
         let must = match &bells.shadows {
             Some((sq, _)) => sq.store(self.rung, self.tail),
             None => true,
@@ -412,6 +451,10 @@ impl<T: Carrier> Drop for MemoryQueue<T> {
     /// The rings go with it. What is still in flight is leaked with its buffers; the rings' memory is unmapped for the device first. A
     /// device that writes to physical addresses and may still be at work keeps the memory.
     fn drop(&mut self) {
+        // Commands that the controller may still fetch are not overwritten by another queue's.
+        if self.bells.is_some() && !self.flight.is_empty() && self.bar.silences() <= self.born {
+            std::mem::forget(self.room.take());
+        }
         self.regions.retire(&self.region);
         if self.bells.is_some() && self.domain.is_physical() && self.bar.silences() <= self.born {
             std::mem::forget(self.region.clone());

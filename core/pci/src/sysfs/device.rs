@@ -34,6 +34,9 @@ pub struct Resource {
     pub is_memory: bool,
 }
 
+/// Drivers that hand functions to programs.
+const TAKERS: [&str; 3] = ["vfio-pci", "uio_pci_generic", "igb_uio"];
+
 /// A PCI function.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Device {
@@ -75,7 +78,7 @@ impl Device {
 
     /// Is it with a driver that hands it to programs?
     pub fn is_taken(&self) -> bool {
-        matches!(self.driver.as_deref(), Some("vfio-pci" | "uio_pci_generic" | "igb_uio"))
+        self.driver.as_deref().is_some_and(|driver| TAKERS.contains(&driver))
     }
 
     /// What it does, in words.
@@ -114,6 +117,14 @@ impl Sysfs {
     pub fn devices(&self) -> Vec<Device> {
         let addresses = self.names("/sys/bus/pci/devices").into_iter().filter_map(|name| name.parse().ok());
         let mut all: Vec<Device> = addresses.filter_map(|address| self.device(address).ok()).collect();
+        all.sort_by_key(|device| device.address);
+        all
+    }
+
+    /// Those that were taken for programs: with vfio-pci, or with a driver of uio's.
+    pub fn taken(&self) -> Vec<Device> {
+        let addresses = TAKERS.iter().flat_map(|driver| self.names(format!("/sys/bus/pci/drivers/{driver}")));
+        let mut all: Vec<Device> = addresses.filter_map(|name| self.device(name.parse().ok()?).ok()).filter(Device::is_taken).collect();
         all.sort_by_key(|device| device.address);
         all
     }

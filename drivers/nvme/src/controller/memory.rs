@@ -6,7 +6,7 @@ use crate::error::NvmeError;
 use crate::link::{Flight, MemoryLink};
 use crate::options::Options;
 use doorbell_mem::{Backing, RegionObserver};
-use doorbell_pci::queue::{MemoryQueue, Pages, Pointing, QueueSpec, Shadow};
+use doorbell_pci::queue::{ControllerMemory, MemoryQueue, Pages, Pointing, QueueSpec, Shadow};
 use doorbell_pci::{Bar, Function, Interrupts};
 use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Property, ShutdownNotice};
 use std::sync::Arc;
@@ -37,6 +37,8 @@ pub(crate) struct QueueParts {
     pub(crate) pointing: Pointing,
     pub(crate) max_bytes: u32,
     pub(crate) vector: Option<u32>,
+    /// Where its submission ring is to lie, as far as there is room.
+    pub(crate) controller_memory: Option<Arc<ControllerMemory>>,
 }
 
 impl QueueParts {
@@ -51,7 +53,12 @@ impl QueueParts {
             // Without an IOMMU a ring has to lie in one huge page.
             backing: if domain.is_physical() { Backing::PreferHuge } else { Backing::Ordinary },
         };
-        let queue = MemoryQueue::<Flight>::new(&self.regions, domain, &self.bar, &spec)?;
+        let mut queue = MemoryQueue::<Flight>::new(&self.regions, domain, &self.bar, &spec)?;
+        if let Some(memory) = &self.controller_memory
+            && !queue.place_submissions_in(memory)
+        {
+            tracing::info!(controller = self.function.name(), "its own memory has no room for another submission queue");
+        }
         let addresses = queue.addresses();
         Ok((MemoryLink::new(queue, self.function.clone(), self.vector)?, addresses))
     }
@@ -162,6 +169,7 @@ impl Inner {
             vector: (memory.vectors > 0).then_some(0),
             ..self.parts(memory, 1 << 17)
         };
+        self.take_controller_memory(memory).await;
         let (mut link, (sq, cq)) = parts.make()?;
         let size = parts.entries - 1;
         // Only now: one that was still at work for somebody before us has stopped.
@@ -196,6 +204,45 @@ impl Inner {
             pointing,
             max_bytes,
             vector: None,
+            controller_memory: None,
+        }
+    }
+
+    /// Has the controller's own memory made known, if it is to be used; otherwise sees that it is not. The controller is silent.
+    async fn take_controller_memory(&self, memory: &Memory) {
+        let (function, bar, is_told) = (memory.function.clone(), memory.bar.clone(), memory.cap.cmbs());
+        if !self.options.use_cmb_sqs {
+            if is_told {
+                self.env.blocking(move || ControllerMemory::put_away(&bar)).await;
+            }
+            return;
+        }
+        let known = self.controller_memory.take();
+        let look = move || match known {
+            None => ControllerMemory::find(&*function),
+            Some(known) => match known.enable() {
+                Ok(()) => Ok(Some(known)),
+                Err(error) => {
+                    known.disable();
+                    Err(error)
+                }
+            },
+        };
+        match self.env.blocking(look).await {
+            Some(Ok(Some(found))) => {
+                tracing::info!(controller = %self.name, bytes = found.bytes(), "submission queues lie in its own memory");
+                *self.controller_memory.borrow_mut() = Some(found);
+            }
+            Some(Ok(None)) => tracing::info!(controller = %self.name, "it has no memory of its own for submission queues"),
+            Some(Err(error)) => tracing::warn!(controller = %self.name, %error, "submission queues do not lie in its own memory"),
+            None => {}
+        }
+    }
+
+    /// The controller, which is silent, is told that it has no memory of its own.
+    pub(super) async fn leave_controller_memory(&self) {
+        if let Some(known) = self.controller_memory.take() {
+            self.env.blocking(move || known.disable()).await;
         }
     }
 

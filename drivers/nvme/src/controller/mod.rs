@@ -5,6 +5,7 @@
 
 mod commands;
 mod describe;
+mod disable;
 mod discover;
 mod events;
 mod inject;
@@ -37,6 +38,7 @@ use crate::time::within;
 use doorbell_block::ReactorId;
 use doorbell_mem::Regions;
 use doorbell_pci::Function;
+use doorbell_pci::queue::ControllerMemory;
 use doorbell_reactor::{Local, oneshot};
 use doorbell_sys::helper::Helpers;
 use doorbell_wire_nvme::identify::Fna;
@@ -95,6 +97,8 @@ pub(crate) struct Inner {
     pub(crate) namespaces: RefCell<BTreeMap<u32, Arc<Namespace>>>,
     pub(crate) watcher: RefCell<Option<Watcher>>,
     pub(crate) queues: RefCell<queues::Queues>,
+    /// Where submission queues lie, when that is in the controller.
+    pub(crate) controller_memory: RefCell<Option<Arc<ControllerMemory>>>,
     /// Rises with each bring-up: tasks of an earlier one end.
     pub(crate) epoch: Cell<u64>,
     pub(crate) waiting: RefCell<supervisor::Waiting>,
@@ -141,6 +145,7 @@ impl Controller {
             namespaces: RefCell::default(),
             watcher: RefCell::default(),
             queues: RefCell::default(),
+            controller_memory: RefCell::default(),
             epoch: Cell::new(0),
             waiting: RefCell::default(),
             io_commands: RefCell::default(),
@@ -174,6 +179,11 @@ impl Controller {
     /// Its namespaces, by identifier.
     pub fn namespaces(&self) -> Vec<Arc<Namespace>> {
         self.0.namespaces.borrow().values().cloned().collect()
+    }
+
+    /// Bytes of the controller's own memory, and of those that submission queues lie in, where they do.
+    pub fn controller_memory(&self) -> Option<(u64, u64)> {
+        self.0.controller_memory.borrow().as_ref().map(|memory| (memory.bytes(), memory.used()))
     }
 
     /// The reactors that have a queue pair of it.

@@ -159,6 +159,9 @@ impl Controller {
         if self.state() == State::Gone {
             return Err(NvmeError::unusable(&self.0.name, "it has gone"));
         }
+        if self.state() == State::Disabled {
+            return Err(NvmeError::unusable(&self.0.name, "it is disabled"));
+        }
         let done = self.0.waiting.borrow_mut().reset();
         self.0.shared.ask_for_reset(why);
         match done.await {

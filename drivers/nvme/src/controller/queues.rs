@@ -158,7 +158,8 @@ impl Inner {
     async fn make_rings(&self, memory: &Memory, id: PairId, qid: u16) -> Result<Made, NvmeError> {
         let max_bytes = self.facts.borrow().as_ref().map_or(4096, |facts| facts.max_bytes);
         let vector = (u32::from(qid) < memory.vectors).then_some(u32::from(qid));
-        let parts = QueueParts { vector, ..self.parts(memory, max_bytes) };
+        let controller_memory = self.controller_memory.borrow().clone();
+        let parts = QueueParts { vector, controller_memory, ..self.parts(memory, max_bytes) };
         let entries = parts.entries;
         let made = self.visit(id, move |_, pair| make_rings(pair, &parts)).await;
         // None: the pair has gone meanwhile, and with it who waited.
@@ -178,6 +179,11 @@ impl Inner {
             None if self.delete_queue(qid).await => Ok(Made::Unknown),
             None => Err(NvmeError::unusable(&self.name, "a queue that nobody wants any more could not be deleted")),
         }
+    }
+
+    /// A reactor has a pair, which is served when the controller is brought up again.
+    pub(super) fn note_pair(&self, id: PairId) {
+        self.queues.borrow_mut().set(id, None);
     }
 
     /// A pair has gone.

@@ -2,6 +2,7 @@
 
 use super::memory::Memory;
 use super::scan::Change;
+use super::supervisor::Then;
 use super::transport::Transport;
 use super::{Facts, Identity, Inner};
 use crate::admin::Payload;
@@ -148,7 +149,7 @@ impl Inner {
         all & admin.await
     }
 
-    async fn hold_all(&self) {
+    pub(super) async fn hold_all(&self) {
         for id in self.pairs() {
             self.visit(id, |_, pair| pair.hold_back()).await;
         }
@@ -169,8 +170,8 @@ impl Inner {
         Ok(())
     }
 
-    /// Resets the controller and brings it up again, as often as the options say. False: it is lost.
-    pub(super) async fn recover(self: &Rc<Self>, why: &Why) -> bool {
+    /// Resets the controller and brings it up again, as often as the options say, unless somebody wants an end of it. Stop: it is lost.
+    pub(super) async fn recover(self: &Rc<Self>, why: &Why) -> Then {
         let began = self.env.local.now();
         tracing::warn!(controller = %self.name, ?why, "resetting");
         self.shared.counters.resets.fetch_add(1, Ordering::Relaxed);
@@ -192,7 +193,7 @@ impl Inner {
                     self.shared.set_state(State::Live);
                     tracing::info!(controller = %self.name, "back");
                     self.tell(Change::Back);
-                    return true;
+                    return Then::Go;
                 }
                 Err(error) => error,
             };
@@ -201,7 +202,7 @@ impl Inner {
             let lost = self.options.loss_timeout_ms.is_some_and(|limit| spent_ms >= u64::from(limit));
             if gone || (lost || self.options.reconnect_delay_ms == 0) && untried <= 1 {
                 tracing::error!(controller = %self.name, %error, "it could not be brought back and is given up");
-                return false;
+                return Then::Stop;
             }
             tracing::warn!(controller = %self.name, %error, "it could not be brought back; trying again");
             self.transport.next_path();
@@ -213,27 +214,27 @@ impl Inner {
                     self.visit(id, |cx, pair| pair.fail_fast(cx)).await;
                 }
             }
-            if untried > 0 && !self.waiting.borrow().wants_detach() {
+            if untried > 0 && !self.waiting.borrow().wants_an_end() {
                 continue;
             }
             untried = self.transport.paths();
             if !self.pause().await {
-                return false;
+                return self.waiting.borrow().end();
             }
         }
     }
 
-    /// Waits until the next attempt. False when it is to be let go instead.
+    /// Waits until the next attempt. False when there is to be none.
     async fn pause(&self) -> bool {
         const STEP_NS: u64 = 100_000_000;
         let until = self.env.local.now().after(u64::from(self.options.reconnect_delay_ms) * 1_000_000);
         while self.env.local.now() < until {
-            if self.waiting.borrow().wants_detach() {
+            if self.waiting.borrow().wants_an_end() {
                 return false;
             }
             self.env.local.sleep_until(until.min(self.env.local.now().after(STEP_NS))).await;
         }
-        !self.waiting.borrow().wants_detach()
+        !self.waiting.borrow().wants_an_end()
     }
 
     /// Makes the controller silent, whatever it takes, so that memory can be taken from it.
@@ -242,6 +243,7 @@ impl Inner {
             tracing::error!(controller = %self.name, %error, "it could not be stopped");
         }
         let back = self.take_back().await;
+        self.leave_controller_memory().await;
         self.transport.close(&self.env).await;
         // One that does not stop can touch nothing once its memory is unmapped.
         if !back && !self.take_back().await {

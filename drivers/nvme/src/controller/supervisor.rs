@@ -24,6 +24,7 @@ const TICK_NS: u64 = 1_000_000_000;
 pub(crate) struct Waiting {
     resets: Vec<Sender<bool>>,
     detach: Vec<Sender<()>>,
+    disable: Vec<Sender<bool>>,
 }
 
 impl Waiting {
@@ -33,9 +34,25 @@ impl Waiting {
         rx
     }
 
-    /// Is somebody waiting for it to be let go?
-    pub(super) fn wants_detach(&self) -> bool {
-        !self.detach.is_empty()
+    /// Is somebody waiting for it to be let go, or to stand still?
+    pub(super) fn wants_an_end(&self) -> bool {
+        !self.detach.is_empty() || !self.disable.is_empty()
+    }
+
+    /// What that somebody wants.
+    pub(super) fn end(&self) -> Then {
+        if self.detach.is_empty() && !self.disable.is_empty() { Then::Disable } else { Then::Stop }
+    }
+
+    pub(super) fn disable(&mut self) -> Receiver<bool> {
+        let (tx, rx) = oneshot();
+        self.disable.push(tx);
+        rx
+    }
+
+    /// Who waits for it to stand still.
+    pub(super) fn take_disable(&mut self) -> Vec<Sender<bool>> {
+        std::mem::take(&mut self.disable)
     }
 
     pub(super) fn detach(&mut self) -> Receiver<()> {
@@ -47,8 +64,12 @@ impl Waiting {
 
 /// What comes next.
 #[derive(PartialEq, Eq)]
-enum Then {
+pub(super) enum Then {
     Go,
+    /// It is disabled.
+    Disable,
+    /// It is reset.
+    Reset,
     Stop,
 }
 
@@ -57,10 +78,18 @@ impl Inner {
     pub(super) async fn supervise(self: Rc<Self>) {
         loop {
             let event = within(&self.env.local, TICK_NS, self.shared.event()).await;
-            let then = match event {
+            let mut then = match event {
                 Some(event) => self.handle(event).await,
+                None if self.shared.state() == State::Disabled => self.look_while_disabled(),
                 None => self.look().await,
             };
+            loop {
+                then = match then {
+                    Then::Disable => self.disable().await,
+                    Then::Reset => self.reset(&Why::Fatal).await,
+                    Then::Go | Then::Stop => break,
+                };
+            }
             if then == Then::Stop {
                 break;
             }
@@ -79,9 +108,13 @@ impl Inner {
         let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
         waiting.resets.into_iter().for_each(|w| w.send(false));
         waiting.detach.into_iter().for_each(|w| w.send(()));
+        waiting.disable.into_iter().for_each(|w| w.send(false));
     }
 
     async fn handle(self: &Rc<Self>, event: Event) -> Then {
+        if self.shared.state() == State::Disabled {
+            return self.handle_while_disabled(event).await;
+        }
         match event {
             // A bring-up may have served it since.
             Event::Opened(id) if self.queues.borrow().qid(id).is_some() => {}
@@ -104,6 +137,8 @@ impl Inner {
                     tracing::warn!(controller = %self.name, %error, "its namespaces could not be looked at");
                 }
             }
+            Event::Disable => return Then::Disable,
+            Event::Enable => {}
             Event::Detach => {
                 self.shut_down().await;
                 return Then::Stop;
@@ -112,11 +147,11 @@ impl Inner {
         Then::Go
     }
 
-    async fn reset(self: &Rc<Self>, why: &Why) -> Then {
-        let done = self.recover(why).await;
+    pub(super) async fn reset(self: &Rc<Self>, why: &Why) -> Then {
+        let then = self.recover(why).await;
         let waiting = std::mem::take(&mut self.waiting.borrow_mut().resets);
-        waiting.into_iter().for_each(|w| w.send(done));
-        if done { Then::Go } else { Then::Stop }
+        waiting.into_iter().for_each(|w| w.send(then == Then::Go));
+        then
     }
 
     /// Is the controller still there, and does it do what it is asked?
@@ -206,8 +241,11 @@ impl Inner {
 
     /// A command of async code on this reactor's I/O queue.
     pub(super) async fn passthrough(self: &Rc<Self>, sqe: Sqe, payload: Payload) -> Result<Answer, CommandError> {
-        if self.shared.state() == State::Gone {
-            return Err(CommandError::NotDone(Ended::Gone));
+        match self.shared.state() {
+            State::Gone => return Err(CommandError::NotDone(Ended::Gone)),
+            // It would not outlive the bring-up that it waits for.
+            State::Disabled => return Err(CommandError::NotDone(Ended::Aborted)),
+            State::Connecting | State::Live | State::Resetting => {}
         }
         let known = self.io_commands.borrow().clone();
         let commands = match known {

@@ -455,6 +455,11 @@ impl Pair {
         }
     }
 
+    /// Is anything with the device?
+    pub(crate) fn has_some(&self) -> bool {
+        self.link.as_ref().is_some_and(|link| link.in_flight() > 0)
+    }
+
     /// Is this request with the device, under this identifier?
     pub(crate) fn has(&self, cid: Cid, io: IoId) -> bool {
         let mut found = false;

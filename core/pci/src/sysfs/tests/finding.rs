@@ -137,3 +137,17 @@ fn the_host_is_told() {
     machine.file("proc/self/limits", "Max locked memory         unlimited            unlimited            bytes\n");
     assert_eq!(machine.sysfs().host().memlock_kib, None);
 }
+
+#[test]
+fn those_that_were_taken_are_found_by_their_drivers() {
+    let machine = Machine::new();
+    machine.function("0000:01:00.0", "0x010802", "vfio-pci", Some(1));
+    machine.function("0000:02:00.0", "0x010802", "nvme", Some(2));
+    machine.function("0000:03:00.0", "0x020000", "uio_pci_generic", None);
+    for (address, driver) in [("0000:01:00.0", "vfio-pci"), ("0000:02:00.0", "nvme"), ("0000:03:00.0", "uio_pci_generic")] {
+        machine.link(&format!("sys/bus/pci/drivers/{driver}/{address}"), &format!("sys/devices/pci0000:00/{address}"));
+    }
+    machine.file("sys/bus/pci/drivers/vfio-pci/new_id", "");
+    let found: Vec<(String, bool)> = machine.sysfs().taken().iter().map(|d| (d.address.to_string(), d.is_nvme())).collect();
+    assert_eq!(found, [("0000:01:00.0".to_owned(), true), ("0000:03:00.0".to_owned(), false)]);
+}
