@@ -62,13 +62,7 @@ impl Foreign {
     #[inline]
     pub fn seg(&self, offset: u64, len: u32) -> Option<Seg> {
         let block = self.blocks.get((offset / SPAN) as usize)?;
-        let within = (offset % SPAN) as u32;
-        if within.checked_add(len)? > block.len {
-            return None;
-        }
-        let mut s = Seg::of(block.clone(), block.len);
-        s.narrow(within, len);
-        Some(s)
+        Seg::part(block, (offset % SPAN) as u32, len)
     }
 
     /// As much of `[offset, offset + len)` as one segment can be; `None` when it begins outside. For ranges that may cross a 2 GiB span.
@@ -77,6 +71,6 @@ impl Foreign {
         let block = self.blocks.get((offset / SPAN) as usize)?;
         let within = (offset % SPAN) as u32;
         let len = len.min(block.len.checked_sub(within)?);
-        self.seg(offset, len)
+        Seg::part(block, within, len)
     }
 }

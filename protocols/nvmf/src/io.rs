@@ -4,7 +4,7 @@ pub(crate) mod ranges;
 
 use doorbell_block::{DeviceInfo, Flags, Op, OpSet, WriteCache};
 use doorbell_wire_nvme::range::{CopyRange, DsmRange};
-use doorbell_wire_nvme::{IoCommand, NSID_ALL, ReadWrite, Sqe, Status};
+use doorbell_wire_nvme::{IoCommand, IoOpcode, NSID_ALL, ReadWrite, Sqe, Status};
 
 /// What the path of an I/O needs to know of a namespace, in one place.
 #[derive(Clone, Copy, Debug)]
@@ -77,6 +77,7 @@ impl Plan {
 }
 
 /// A flush of all namespaces, which belongs to none.
+#[inline]
 pub(crate) fn is_flush_all(sqe: &Sqe) -> bool {
     sqe.nsid() == NSID_ALL && matches!(IoCommand::parse(sqe), IoCommand::Flush)
 }
@@ -85,8 +86,28 @@ pub(crate) fn is_flush_all(sqe: &Sqe) -> bool {
 pub(crate) const FLUSH_ALL: Plan = Plan { op: Op::Flush, shape: Shape::FlushAll, ..Plan::NOTHING };
 
 /// Checks a command against its namespace and says what is to be done.
+#[inline]
 pub(crate) fn plan(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
-    let plan = match IoCommand::parse(sqe) {
+    // Most commands are these two, and of their many fields few mean something here.
+    let plan = match sqe.io_opcode() {
+        IoOpcode::READ => transfer(Op::Read, Way::ToHost, &ReadWrite::parse(sqe), facts)?,
+        IoOpcode::WRITE => transfer(Op::Write, Way::FromHost, &ReadWrite::parse(sqe), facts)?,
+        _ => other(sqe, facts)?,
+    };
+    if plan.shape != Shape::Nothing {
+        if !facts.ops.has(plan.op) && plan.op != Op::Flush {
+            return Err(Status::INVALID_OPCODE);
+        }
+        if facts.read_only && plan.op.writes() {
+            return Err(Status::WRITE_PROTECTED);
+        }
+    }
+    Ok(plan)
+}
+
+/// The plan of any other command, or of those; what the namespace can do is not looked at yet.
+fn other(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
+    Ok(match IoCommand::parse(sqe) {
         IoCommand::Read(c) => transfer(Op::Read, Way::ToHost, &c, facts)?,
         IoCommand::Write(c) => transfer(Op::Write, Way::FromHost, &c, facts)?,
         IoCommand::Compare(c) => transfer(Op::Compare, Way::FromHost, &c, facts)?,
@@ -119,18 +140,10 @@ pub(crate) fn plan(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
         // A namespace with zones cannot be exported.
         IoCommand::ZoneSend(_) | IoCommand::ZoneReceive(_) | IoCommand::ZoneAppend(_) => return Err(Status::INVALID_OPCODE),
         IoCommand::WriteUncorrectable(_) | IoCommand::Fabrics(_) | IoCommand::Other(_) => return Err(Status::INVALID_OPCODE),
-    };
-    if plan.shape != Shape::Nothing {
-        if !facts.ops.has(plan.op) && plan.op != Op::Flush {
-            return Err(Status::INVALID_OPCODE);
-        }
-        if facts.read_only && plan.op.writes() {
-            return Err(Status::WRITE_PROTECTED);
-        }
-    }
-    Ok(plan)
+    })
 }
 
+#[inline]
 fn transfer(op: Op, way: Way, c: &ReadWrite, facts: &Facts) -> Result<Plan, Status> {
     if c.extension_type != 0 || (op == Op::Write && c.directive_type != 0) {
         return Err(Status::INVALID_FIELD);
@@ -142,6 +155,7 @@ fn transfer(op: Op, way: Way, c: &ReadWrite, facts: &Facts) -> Result<Plan, Stat
     Ok(Plan { op, flags, lba: c.slba, blocks: c.blocks, shape: Shape::One, way, bytes, loose: false })
 }
 
+#[inline]
 fn within(lba: u64, blocks: u32, facts: &Facts) -> Result<(), Status> {
     match lba.checked_add(u64::from(blocks)) {
         Some(end) if end <= facts.blocks => Ok(()),

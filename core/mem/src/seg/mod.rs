@@ -27,6 +27,13 @@ impl Seg {
         Seg { block: ManuallyDrop::new(block), offset: 0, len }
     }
 
+    /// A share of `[offset, offset + len)` of a block; `None` when that lies outside.
+    #[inline]
+    pub(crate) fn part(block: &Rc<Block>, offset: u32, len: u32) -> Option<Seg> {
+        let fits = offset.checked_add(len).is_some_and(|end| end <= block.len);
+        fits.then(|| Seg { block: ManuallyDrop::new(Rc::clone(block)), offset, len })
+    }
+
     /// Bytes of this share.
     #[inline]
     pub fn len(&self) -> u32 {

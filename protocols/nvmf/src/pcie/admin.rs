@@ -108,7 +108,7 @@ impl Function {
     /// Answers event requests for which there is an event, while there is room for the answer.
     pub(super) fn tell_events(&mut self, cx: &mut Cx, place: &mut Place<'_>) {
         loop {
-            let room = self.cqs.get_mut(0).and_then(Option::as_mut).is_some_and(|cq| cq.has_room(&self.doorbells));
+            let room = self.cqs.get_mut(0).and_then(Option::as_mut).is_some_and(|cq| cq.room(&self.doorbells, 1) > 0);
             let event = self.controller.as_mut().filter(|_| room).and_then(|c| c.next_event());
             let Some((slot, dw0)) = event else { return };
             self.finish(cx, place, slot, Status::SUCCESS, dw0.into());

@@ -2,8 +2,7 @@
 
 use super::function::{Function, Place};
 use super::pointer::Gather;
-use super::slot::Step;
-use crate::io::{self, Facts, Plan, Shape, Way};
+use crate::io::{self, Plan, Shape, Way};
 use crate::namespaces::{Found, QueueId};
 use doorbell_block::{Cx, Flags, Io, Op};
 use doorbell_wire_nvme::{Fuse, Sqe, Status};
@@ -12,7 +11,18 @@ use doorbell_wire_nvme::{Fuse, Sqe, Status};
 struct Asked {
     plan: Plan,
     queue: QueueId,
-    facts: Option<Facts>,
+    /// Does the namespace lose what was not flushed when the power goes?
+    volatile: bool,
+}
+
+/// What became of a command before it was taken.
+enum Prepared {
+    /// It can go its way.
+    Ready,
+    /// It is answered so.
+    Refused(Status),
+    /// It waits for a box.
+    Waits,
 }
 
 impl Function {
@@ -24,84 +34,97 @@ impl Function {
         let (qid, cqid) = (sq.wanted.qid, usize::from(sq.cqid));
         let Some(slot) = self.slots.take(qid, &sqe) else { return false };
         // What needs a box gets it before the entry counts as taken.
-        let box_first = if qid == 0 { Some(None) } else { self.prepare(cx, place, slot, &sqe) };
-        let Some(prepared) = box_first else {
+        let prepared = if qid == 0 { Prepared::Ready } else { self.prepare(cx, place, slot, &sqe) };
+        if let Prepared::Waits = prepared {
             self.slots.give_back(slot);
             return false;
-        };
+        }
         let Some(Some(sq)) = self.sqs.get_mut(at) else { return false };
         sq.advance();
         sq.outstanding += 1;
+        let alone = sqe.fuse() == Fuse::NORMAL && sq.fused.is_none();
         if let Some(Some(cq)) = self.cqs.get_mut(cqid) {
             cq.outstanding += 1;
         }
         match prepared {
-            None => self.admin(cx, place, slot, &sqe),
-            Some(Ok(())) => self.execute(cx, place, slot),
-            Some(Err(status)) => {
+            Prepared::Ready if qid == 0 => self.admin(cx, place, slot, &sqe),
+            Prepared::Ready if alone => self.execute(cx, place, slot),
+            Prepared::Ready => self.execute_paired(cx, place, slot),
+            Prepared::Refused(status) => {
                 self.pair(cx, place, slot, false);
                 self.finish(cx, place, slot, status, 0);
             }
+            Prepared::Waits => {}
         }
         true
     }
 
-    /// Everything that can be done before an I/O command is taken: checks, a box, its data. None: it has to wait for a box.
+    /// Everything that can be done before an I/O command is taken: checks, a box, its data.
     #[inline]
-    fn prepare(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, sqe: &Sqe) -> Option<Option<Result<(), Status>>> {
+    fn prepare(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, sqe: &Sqe) -> Prepared {
         let asked = match self.examine(place, sqe) {
             Ok(asked) => asked,
-            Err(status) => return Some(Some(Err(status))),
+            Err(status) => return Prepared::Refused(status),
         };
-        let plan = asked.plan;
-        // Ranges are copied, so that what is checked is what is done; what a Verify reads is nobody's.
-        let own = match plan.shape {
-            Shape::Unmaps { .. } | Shape::Copies { .. } => plan.bytes,
-            Shape::Verify => plan.bytes,
-            _ => 0,
-        };
-        let mut io = None;
-        if plan.shape != Shape::Nothing {
-            let Some(taken) = (if own > 0 { cx.request_long(own) } else { cx.take_io() }) else {
+        let plan = &asked.plan;
+        let io = if plan.shape == Shape::One && plan.way != Way::None {
+            let Some(mut io) = cx.take_io() else {
                 cx.wait(place.token);
-                return None;
+                return Prepared::Waits;
             };
-            io = Some(taken);
-        }
-        let gathered = match (&mut io, plan.way) {
-            (Some(io), Way::ToHost | Way::FromHost) if own == 0 => {
-                Gather::new(&self.memory, plan.way == Way::ToHost, &mut io.sg).all(sqe, plan.bytes, plan.loose)
+            if let Err(status) = Gather::new(&self.memory, plan.way == Way::ToHost, &mut io.sg).all(sqe, plan.bytes, plan.loose) {
+                cx.put_io(io);
+                return Prepared::Refused(status);
             }
-            (Some(io), Way::FromHost) => self.copy_in(sqe, &plan, io),
-            _ => Ok(()),
+            Some(io)
+        } else {
+            match self.prepare_other(cx, place, sqe, plan) {
+                Ok(io) => io,
+                Err(prepared) => return prepared,
+            }
         };
-        if let (Err(status), Some(io)) = (gathered, io.take_if(|_| gathered.is_err())) {
-            cx.put_io(io);
-            return Some(Some(Err(status)));
-        }
-        if let Err(status) = gathered {
-            return Some(Some(Err(status)));
-        }
         if let Some(s) = self.slots.get(slot) {
-            (s.plan, s.queue, s.io) = (plan, asked.queue, io);
-            if let Some(facts) = asked.facts.filter(|f| f.volatile && plan.op.writes())
+            (s.plan, s.queue, s.io) = (asked.plan, asked.queue, io);
+            if asked.volatile
+                && matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy)
                 && self.controller.as_ref().is_some_and(|c| c.association.forces_unit_access())
             {
-                debug_assert!(facts.volatile);
-                if matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy) {
-                    s.plan.flags = s.plan.flags.with(Flags::FUA);
-                }
+                s.plan.flags = s.plan.flags.with(Flags::FUA);
             }
         }
-        Some(Some(Ok(())))
+        Prepared::Ready
     }
 
+    /// The box of a command that is no transfer between the host and a device, if it needs one.
+    fn prepare_other(&mut self, cx: &mut Cx, place: &Place<'_>, sqe: &Sqe, plan: &Plan) -> Result<Option<Box<Io>>, Prepared> {
+        if plan.shape == Shape::Nothing {
+            return Ok(None);
+        }
+        // Ranges are copied, so that what is checked is what is done; what a Verify reads is nobody's.
+        let own = match plan.shape {
+            Shape::Unmaps { .. } | Shape::Copies { .. } | Shape::Verify => plan.bytes,
+            _ => 0,
+        };
+        let Some(mut io) = (if own > 0 { cx.request_long(own) } else { cx.take_io() }) else {
+            cx.wait(place.token);
+            return Err(Prepared::Waits);
+        };
+        if plan.way == Way::FromHost
+            && let Err(status) = self.copy_in(sqe, plan, &mut io)
+        {
+            cx.put_io(io);
+            return Err(Prepared::Refused(status));
+        }
+        Ok(Some(io))
+    }
+
+    #[inline]
     fn examine(&self, place: &Place<'_>, sqe: &Sqe) -> Result<Asked, Status> {
         if sqe.is_fabrics() {
             return Err(Status::INVALID_OPCODE.dnr());
         }
         if io::is_flush_all(sqe) {
-            return Ok(Asked { plan: io::FLUSH_ALL, queue: QueueId::default(), facts: None });
+            return Ok(Asked { plan: io::FLUSH_ALL, queue: QueueId::default(), volatile: false });
         }
         let attached = self.attached.ok_or(Status::NAMESPACE_NOT_READY)?;
         let queue = match place.namespaces.find(attached, sqe.nsid()) {
@@ -109,8 +132,8 @@ impl Function {
             Found::Broken => return Err(Status::NAMESPACE_NOT_READY),
             Found::Nothing => return Err(Status::INVALID_NAMESPACE.dnr()),
         };
-        let facts = *place.namespaces.facts(queue).ok_or(Status::INTERNAL_ERROR)?;
-        Ok(Asked { plan: io::plan(sqe, &facts).map_err(Status::dnr)?, queue, facts: Some(facts) })
+        let facts = place.namespaces.facts(queue).ok_or(Status::INTERNAL_ERROR)?;
+        Ok(Asked { plan: io::plan(sqe, facts).map_err(Status::dnr)?, queue, volatile: facts.volatile })
     }
 
     /// Copies the data of a command into its buffers.
@@ -156,23 +179,20 @@ impl Function {
         self.slots.get(second).is_some_and(|b| a.1 == b.queue && io::is_pair(&a.0, &b.plan))
     }
 
+    /// A command that may be half of a pair, or stands where the second half should.
+    fn execute_paired(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16) {
+        if !self.pair(cx, place, slot, true) {
+            return;
+        }
+        let fused = self.slots.get(slot).is_some_and(|s| s.sqe.fuse() != Fuse::NORMAL);
+        if fused { self.execute_fused(cx, place, slot) } else { self.execute(cx, place, slot) }
+    }
+
     /// A command that was prepared goes its way.
     #[inline]
     fn execute(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16) {
         let Some(s) = self.slots.get(slot) else { return };
-        let (fuse, qid) = (s.sqe.fuse(), s.qid);
-        let waits = self.sqs.get(usize::from(qid)).and_then(Option::as_ref).is_some_and(|sq| sq.fused.is_some());
-        if fuse != Fuse::NORMAL || waits {
-            if !self.pair(cx, place, slot, true) {
-                return;
-            }
-            if fuse != Fuse::NORMAL {
-                return self.execute_fused(cx, place, slot);
-            }
-        }
-        let Some(s) = self.slots.get(slot) else { return };
-        s.step = Step::Held;
-        let plan = s.plan;
+        let plan = &s.plan;
         match plan.shape {
             Shape::One | Shape::Verify => {
                 let Some(mut io) = s.io.take() else { return };

@@ -80,10 +80,13 @@ impl Doorbells {
     #[inline]
     pub(super) fn get(&self, which: Which) -> u32 {
         let offset = which.offset();
-        match self.shadow.as_ref().filter(|_| offset >= 8).and_then(|s| s.doorbells.at(offset)) {
-            Some((seg, at)) => seg.load32(at),
-            None => self.page.load32(offset),
+        if let Some(shadow) = &self.shadow
+            && offset >= 8
+            && let Some((seg, at)) = shadow.doorbells.at(offset)
+        {
+            return seg.load32(at);
         }
+        self.page.load32(offset)
     }
 
     /// A queue begins, or ends: its doorbell is zero.

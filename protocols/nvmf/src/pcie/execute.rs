@@ -5,7 +5,7 @@ use super::slot::{NOBODY, Step};
 use crate::io::{Shape, ranges};
 use crate::status::{answered, nvme};
 use doorbell_block::{Cx, Flags, Io, Op, Status as Ended};
-use doorbell_wire_nvme::{Cqe, Fuse, Sqe, Status};
+use doorbell_wire_nvme::{Cid, Cqe, Fuse, Sqe, Status};
 
 impl Function {
     #[inline]
@@ -31,6 +31,7 @@ impl Function {
         let Some(s) = self.slots.get(slot).filter(|s| s.step == Step::AtDevice) else { return cx.put_io(io) };
         s.step = Step::Held;
         let (status, bytes, partner) = (io.status, s.plan.bytes, s.partner);
+        let several = matches!(s.plan.shape, Shape::FlushAll | Shape::Unmaps { .. } | Shape::Copies { .. });
         if let Some(aborter) = s.aborter.take() {
             self.aborted(cx, place, aborter, status == Ended::Aborted);
         }
@@ -45,9 +46,8 @@ impl Function {
                 }
                 _ => {}
             }
-            if let Some(s) = self.slots.get(slot)
-                && matches!(s.plan.shape, Shape::FlushAll | Shape::Unmaps { .. } | Shape::Copies { .. })
-            {
+            if several {
+                let Some(s) = self.slots.get(slot) else { return cx.put_io(io) };
                 s.io = Some(io);
                 if self.stillness == Stillness::Aborting {
                     return self.finish(cx, place, slot, Status::ABORTED_SQ_DELETION, 0);
@@ -74,37 +74,45 @@ impl Function {
     #[inline]
     pub(super) fn finish(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, status: Status, result: u64) {
         let Some(s) = self.slots.get(slot) else { return };
-        let (qid, sqe) = (s.qid, s.sqe);
-        let waited = s.step == Step::Waiting;
+        let (qid, cid, waited) = (s.qid, s.sqe.cid(), s.step == Step::Waiting);
         if let Some(io) = s.io.take() {
             cx.put_io(io);
         }
+        let status = if status.is_ok() { status } else { self.told(place, slot, status) };
         self.slots.give_back(slot);
         if qid == NOBODY {
             return self.end_shutdown(status);
         }
-        let mut status = status;
-        if !status.is_ok()
-            && let Some(c) = &self.controller
-        {
-            status = answered(&c.association, place.snapshot, &sqe, qid, status);
-        }
-        self.post(qid, &sqe, status, result, waited);
+        let deletes = self.post(qid, cid, status, result, waited);
         *place.completed += u64::from(qid != 0);
-        self.finish_deletion(cx, place, qid);
+        if deletes {
+            self.finish_deletion(cx, place, qid);
+        }
     }
 
-    /// Writes a completion.
-    #[inline]
-    fn post(&mut self, qid: u16, sqe: &Sqe, status: Status, result: u64, waited: bool) {
-        let Some(Some(sq)) = self.sqs.get_mut(usize::from(qid)) else { return };
-        sq.outstanding = sq.outstanding.saturating_sub(1);
-        let (head, cqid) = (u16::try_from(sq.head).unwrap_or(0), usize::from(sq.cqid));
-        let Some(Some(cq)) = self.cqs.get_mut(cqid) else { return };
-        if !waited {
-            cq.outstanding = cq.outstanding.saturating_sub(1);
+    /// The status of a command that failed, as its host is told, and as it is kept for it.
+    #[cold]
+    fn told(&mut self, place: &Place<'_>, slot: u16, status: Status) -> Status {
+        match (self.slots.get(slot), &self.controller) {
+            (Some(s), Some(c)) if s.qid != NOBODY => answered(&c.association, place.snapshot, &s.sqe, s.qid, status),
+            _ => status,
         }
-        cq.post(&Cqe::new(sqe.cid(), status).with_result(result).with_sqhd(head).with_sqid(qid));
+    }
+
+    /// Writes a completion. True if its submission queue is to be deleted.
+    #[inline]
+    fn post(&mut self, qid: u16, cid: Cid, status: Status, result: u64, waited: bool) -> bool {
+        let Some(Some(sq)) = self.sqs.get_mut(usize::from(qid)) else { return false };
+        sq.outstanding = sq.outstanding.saturating_sub(1);
+        let (head, cqid, deletes) = (u16::try_from(sq.head).unwrap_or(0), usize::from(sq.cqid), sq.deleter.is_some());
+        if let Some(Some(cq)) = self.cqs.get_mut(cqid) {
+            if !waited {
+                cq.outstanding = cq.outstanding.saturating_sub(1);
+            }
+            cq.post(&Cqe::new(cid, status).with_result(result).with_sqhd(head).with_sqid(qid));
+            self.owing |= cq.owes();
+        }
+        deletes
     }
 
     // --- commands of several requests: one box goes to the queue again and again

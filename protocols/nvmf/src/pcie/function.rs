@@ -1,7 +1,7 @@
 //! The function as a whole: what it is made of, its life, and one round of polling.
 
 use super::config::Config;
-use super::doorbell::{Doorbells, NoDoorbells};
+use super::doorbell::{Doorbells, NoDoorbells, Which};
 use super::irq::{COUNTS, Irqs};
 use super::memory::{FileKey, MapError, Memory, Span};
 use super::queue::{CQE, Cq, SQE, Sq};
@@ -81,6 +81,8 @@ pub(crate) struct Function {
     pub(super) cqs: Vec<Option<Cq>>,
     /// I/O submission queues that there are.
     pub(super) io_queues: u32,
+    /// A completion queue may owe an interrupt.
+    pub(super) owing: bool,
     pub(super) slots: Slots,
     /// Boxes that are at a device.
     pub(super) at_device: u32,
@@ -112,6 +114,7 @@ impl Function {
             sqs: Vec::new(),
             cqs: Vec::new(),
             io_queues: 0,
+            owing: false,
             slots: Slots::default(),
             at_device: 0,
             stillness: Stillness::No,
@@ -343,42 +346,65 @@ impl Function {
             return false;
         }
         let mut worked = false;
-        for at in 0..self.sqs.len() {
-            worked |= self.poll_queue(cx, place, at);
+        let mut at = 0;
+        while let Some(next) = self.next_rung(at) {
+            worked |= self.poll_queue(cx, place, next);
             if !self.is_running() {
                 break;
             }
+            at = next + 1;
         }
         place.namespaces.kick(cx);
         worked
     }
 
+    /// The first queue from `at` on whose doorbell is not where its head is.
+    #[inline]
+    fn next_rung(&self, at: usize) -> Option<usize> {
+        let doorbells = &self.doorbells;
+        let rung = |sq: &Sq| doorbells.get(Which::Tail(sq.wanted.qid)) & 0xffff != sq.head;
+        let found = self.sqs.get(at..)?.iter().position(|sq| sq.as_ref().is_some_and(rung))?;
+        Some(at + found)
+    }
+
+    /// Takes what waits in one queue: its doorbell and the room for completions are looked at once for all of it. Admin commands may change
+    /// both, and are taken one by one.
     #[inline]
     fn poll_queue(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize) -> bool {
+        let most = if at == 0 { 1 } else { ROUND };
         let mut taken = 0;
         while taken < ROUND {
-            let Some(Some(sq)) = self.sqs.get_mut(at) else { break };
-            let tail = self.doorbells.get(super::doorbell::Which::Tail(sq.wanted.qid)) & 0xffff;
-            if tail == sq.head || sq.ring.is_none() || sq.deleter.is_some() {
+            let ready = self.waiting(cx, place, at, most);
+            let mut some = 0;
+            while some < ready && self.take_command(cx, place, at) {
+                some += 1;
+            }
+            taken += some;
+            if some == 0 || at != 0 {
                 break;
             }
-            if tail >= sq.wanted.size {
-                if sq.wrong.replace(tail) != Some(tail) {
-                    self.wrong_doorbell(cx, place);
-                }
-                break;
-            }
-            sq.wrong = None;
-            let cqid = usize::from(sq.cqid);
-            if !self.cqs.get_mut(cqid).and_then(Option::as_mut).is_some_and(|cq| cq.has_room(&self.doorbells)) {
-                break;
-            }
-            if !self.take_command(cx, place, at) {
-                break;
-            }
-            taken += 1;
         }
         taken > 0
+    }
+
+    /// How many commands of a queue can be taken, `most` of them: they are there, and so is room for their completions.
+    #[inline]
+    fn waiting(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize, most: u32) -> u32 {
+        let Some(Some(sq)) = self.sqs.get_mut(at) else { return 0 };
+        let tail = self.doorbells.get(Which::Tail(sq.wanted.qid)) & 0xffff;
+        if tail == sq.head || sq.ring.is_none() || sq.deleter.is_some() {
+            return 0;
+        }
+        let Some(there) = sq.up_to(tail) else {
+            if sq.wrong.replace(tail) != Some(tail) {
+                self.wrong_doorbell(cx, place);
+            }
+            return 0;
+        };
+        sq.wrong = None;
+        let cqid = usize::from(sq.cqid);
+        let cq = self.cqs.get_mut(cqid).and_then(Option::as_mut);
+        cq.map_or(0, |cq| cq.room(&self.doorbells, there.min(most)))
     }
 
     /// A doorbell that no queue can have: the host is told, and the queue waits for a better one (Base 2.1, 5.1.2.1).
@@ -392,9 +418,10 @@ impl Function {
 
     /// Sends the interrupts that are due. `spare`: a host that looks by itself gets none; the last call before a rest spares nothing.
     pub(crate) fn interrupt(&mut self, spare: bool) {
-        if self.irqs.is_silent() {
+        if !self.owing || self.irqs.is_silent() {
             return;
         }
+        self.owing = false;
         let quiet = self.config.is_intx_off() || self.registers.masks_intx();
         let spare = spare && self.options.adaptive_irq;
         for cq in self.cqs.iter_mut().flatten().filter(|cq| cq.owes()) {
@@ -402,6 +429,7 @@ impl Function {
             if let Some(vector) = cq.take_due(&self.doorbells, spare && cq.wanted.qid != 0) {
                 self.irqs.complete(vector, quiet);
             }
+            self.owing |= cq.owes();
         }
     }
 
@@ -418,7 +446,7 @@ impl Function {
         let doorbells = &self.doorbells;
         self.sqs.iter().flatten().all(|sq| {
             doorbells.ask(sq.wanted.qid, sq.head);
-            let tail = doorbells.get(super::doorbell::Which::Tail(sq.wanted.qid)) & 0xffff;
+            let tail = doorbells.get(Which::Tail(sq.wanted.qid)) & 0xffff;
             tail == sq.head || tail >= sq.wanted.size
         })
     }

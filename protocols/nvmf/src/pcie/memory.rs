@@ -1,6 +1,7 @@
 //! The host's memory: which addresses are mapped, and where.
 
 use doorbell_mem::{Foreign, Regions, Seg, SgList};
+use std::cell::Cell;
 
 /// Which bytes of which file a range is: device, file, offset.
 pub(crate) type FileKey = (u64, u64, u64);
@@ -19,6 +20,12 @@ impl Span {
     /// One past the last; a span does not wrap but may end at the top.
     fn last(self) -> u64 {
         self.address + (self.len - 1)
+    }
+
+    /// Is an address in it?
+    #[inline]
+    fn has(self, address: u64) -> bool {
+        address.checked_sub(self.address).is_some_and(|offset| offset < self.len)
     }
 
     fn covers(self, other: Span) -> bool {
@@ -54,6 +61,8 @@ pub(crate) const RANGES_MAX: usize = 4096;
 #[derive(Default)]
 pub(crate) struct Memory {
     ranges: Vec<Range>,
+    /// The place of the range that was found last: hosts keep to few. Only where to look first; what is there is checked each time.
+    last: Cell<usize>,
 }
 
 impl Memory {
@@ -99,12 +108,20 @@ impl Memory {
 
     #[inline]
     fn find(&self, address: u64) -> Option<&Range> {
-        let at = self.ranges.partition_point(|r| r.span.address <= address);
-        self.ranges.get(at.checked_sub(1)?).filter(|r| address <= r.span.last())
+        match self.ranges.get(self.last.get()).filter(|r| r.span.has(address)) {
+            None => self.search(address),
+            found => found,
+        }
+    }
+
+    fn search(&self, address: u64) -> Option<&Range> {
+        let at = self.ranges.partition_point(|r| r.span.address <= address).checked_sub(1)?;
+        self.last.set(at);
+        self.ranges.get(at).filter(|r| r.span.has(address))
     }
 
     /// The longest piece from `address` that is one segment, `len` bytes at most.
-    #[inline]
+    #[inline(always)]
     fn piece(&self, address: u64, len: u32, to_write: bool) -> Option<Seg> {
         let range = self.find(address)?;
         if to_write && !range.writable {
@@ -119,7 +136,10 @@ impl Memory {
     #[inline]
     pub(crate) fn gather(&self, mut address: u64, mut len: u32, to_write: bool, into: &mut SgList) -> bool {
         while len > 0 {
-            let Some(seg) = self.piece(address, len, to_write).filter(|s| !s.is_empty()) else { return false };
+            let Some(seg) = self.piece(address, len, to_write) else { return false };
+            if seg.is_empty() {
+                return false;
+            }
             len -= seg.len();
             address = address.wrapping_add(seg.len().into());
             into.push(seg);

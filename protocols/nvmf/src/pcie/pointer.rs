@@ -67,7 +67,8 @@ impl<'a> Gather<'a> {
             return Err(Status::PRP_OFFSET_INVALID.dnr());
         }
         let first = len.min(PAGE - in_page(one));
-        self.add(one, first)?;
+        // The first piece: there is nothing yet that it could go on from.
+        self.run = (one, first);
         match len - first {
             0 => Ok(()),
             rest if rest <= PAGE => self.page(two, rest),

@@ -54,6 +54,13 @@ impl Sq {
         view::<Sqe>(&raw).copied()
     }
 
+    /// How many entries there are up to a tail; `None` if the queue cannot have that one.
+    #[inline]
+    pub(super) fn up_to(&self, tail: u32) -> Option<u32> {
+        let there = if tail >= self.head { tail - self.head } else { tail + self.wanted.size - self.head };
+        (tail < self.wanted.size).then_some(there)
+    }
+
     #[inline]
     pub(super) fn advance(&mut self) {
         self.head = if self.head + 1 >= self.wanted.size { 0 } else { self.head + 1 };
@@ -96,10 +103,19 @@ impl Cq {
         head < self.wanted.size
     }
 
-    /// Is there room for one completion more than those that are under way?
+    /// For how many completions more than those that are under way there is room, `wanted` at most. The host's head is looked at only when
+    /// what is known of it is not enough.
     #[inline]
-    pub(super) fn has_room(&mut self, doorbells: &Doorbells) -> bool {
-        self.ring.is_some() && (self.free() > self.outstanding || (self.look(doorbells) && self.free() > self.outstanding))
+    pub(super) fn room(&mut self, doorbells: &Doorbells, wanted: u32) -> u32 {
+        if self.ring.is_none() {
+            return 0;
+        }
+        let known = self.free().saturating_sub(self.outstanding);
+        if known >= wanted {
+            return wanted;
+        }
+        self.look(doorbells);
+        self.free().saturating_sub(self.outstanding).min(wanted)
     }
 
     /// Writes a completion. The word with the phase comes last and all at once.

@@ -156,10 +156,15 @@ impl Endpoint {
 
     // --- what the operator changes
 
+    #[inline]
     fn catch_up(&mut self, cx: &mut Cx) {
-        if !self.target.is_newer(self.version) {
-            return;
+        if self.target.is_newer(self.version) {
+            self.take_news(cx);
         }
+    }
+
+    #[cold]
+    fn take_news(&mut self, cx: &mut Cx) {
         let snapshot = self.target.snapshot();
         self.version = snapshot.version;
         self.snapshot = own(&snapshot, &self.parts.options);

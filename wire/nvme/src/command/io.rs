@@ -227,6 +227,7 @@ impl IoCommand {
 }
 
 impl Protection {
+    #[inline]
     pub(super) fn parse(sqe: &Sqe) -> Self {
         let (d12, d15) = (sqe.cdw12.get(), sqe.cdw15.get());
         Self {
@@ -282,7 +283,9 @@ fn nr(ranges: u16) -> u32 {
 }
 
 impl ReadWrite {
-    fn parse(sqe: &Sqe) -> Self {
+    /// What an entry asks for whose opcode is one of those that have these fields.
+    #[inline]
+    pub fn parse(sqe: &Sqe) -> Self {
         let (d12, d13) = (sqe.cdw12.get(), sqe.cdw13.get());
         Self {
             slba: join(sqe.cdw10.get(), sqe.cdw11.get()),

@@ -125,6 +125,32 @@ fn data_may_straddle_two_ranges_and_no_further() {
 }
 
 #[test]
+fn a_range_that_was_used_last_and_went_away_is_not_used_again() {
+    let mut rig = Rig::plain();
+    let mut guest = ready(&mut rig);
+    let more = sealed_memory("more", 8192).unwrap();
+    let (below, above) = (BASE - 8192, BASE + LEN);
+    for address in [below, above] {
+        guest.peer.map(&mut rig, Some(more.as_fd()), 0, address, 8192, 3).unwrap();
+    }
+    let ends = |guest: &mut Guest, rig: &mut Rig, at| guest.command(rig, 1, &read(0, 8, at, 0)).status().code();
+    // The place of each other range changes when the lowest goes, and there is none at all where the highest was.
+    for gone in [below, above] {
+        assert_eq!(ends(&mut guest, &mut rig, gone), Status::SUCCESS);
+        guest.peer.unmap(&mut rig, gone, 8192).unwrap();
+        for (at, wanted) in [
+            (gone, Status::DATA_TRANSFER_ERROR),
+            (BASE + DATA, Status::SUCCESS),
+            (gone, Status::DATA_TRANSFER_ERROR),
+            (BASE + LEN - 4096, Status::SUCCESS),
+            (gone + 4096, Status::DATA_TRANSFER_ERROR),
+        ] {
+            assert_eq!(ends(&mut guest, &mut rig, at), wanted, "{at:x}");
+        }
+    }
+}
+
+#[test]
 fn the_other_commands_do_what_they_do_over_tcp() {
     let mut rig = Rig::new(VfioUserOptions::default(), MemoryDevice::new(9, 4096).volatile(), 64);
     let mut guest = ready(&mut rig);
