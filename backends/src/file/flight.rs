@@ -96,7 +96,7 @@ impl Flight {
 
 impl Carrier for Flight {
     #[inline]
-    fn sg_mut(&mut self) -> &mut SgList {
-        &mut self.io.sg
+    fn sg(&self) -> &SgList {
+        &self.io.sg
     }
 }

@@ -17,7 +17,7 @@ mod sglist;
 
 pub use error::MemError;
 pub use foreign::Foreign;
-pub use inflight::{Carrier, Cid, Completion, InFlight, QueueKey, Quiesced, leaked};
+pub use inflight::{Carrier, Cid, Completion, Entered, InFlight, Leaving, QueueKey, Quiesced, leaked};
 pub use pool::{ClassSpec, DEFAULT_CLASSES, Pool, PoolSpec, PoolStats};
 pub use region::{Backing, HugeSize, Reach, Region, RegionObserver, Regions};
 pub use seg::Seg;

@@ -41,6 +41,7 @@ const REGIONS: usize = 4096;
 const NOTHING: u64 = u64::MAX;
 /// Is paged: look in the pages.
 const PAGED: u64 = u64::MAX - 2;
+const _: () = assert!(NOTHING & 1 == 1 && PAGED & 1 == 1);
 
 /// A piece of memory as a device sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -134,6 +135,14 @@ impl Domain {
         if let Way::Mapped { iovas, .. } = &self.way {
             lock(iovas).give_back(at);
         }
+    }
+
+    /// Where a segment lies, if all of it is contiguous whatever it is: not where the domain is one of physical addresses.
+    #[inline(always)]
+    pub(crate) fn whole(&self, seg: &Seg) -> Option<u64> {
+        let offset = self.offsets.get(seg.region().number())?.load(Ordering::Acquire);
+        // The special ones are odd, the others are not.
+        (offset & 1 == 0).then(|| (seg.address().addr() as u64).wrapping_add(offset))
     }
 
     /// The longest contiguous run of `len` bytes of a segment from `offset`. `None` when its region is not mapped.

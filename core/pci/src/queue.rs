@@ -15,5 +15,5 @@ mod tests;
 
 pub use controller_memory::ControllerMemory;
 pub use pointer::{Pages, Pointing, Refusal};
-pub use ring::{MemoryQueue, QueueSpec, Reaped};
+pub use ring::{Commands, MemoryQueue, QueueSpec};
 pub use shadow::{Shadow, ShadowPages};

@@ -5,7 +5,7 @@
 
 use crate::error::CommandError;
 use crate::link::{OwnerId, Raw};
-use crate::pair::{Finished, Pair, RawOnly};
+use crate::pair::{Finished, Pair, RawOnly, Wants};
 use doorbell_block::{Consumer, ConsumerId, Cx, Io, Status as Ended, Token};
 use doorbell_reactor::Local;
 use doorbell_wire_nvme::{Cqe, Sqe};
@@ -111,7 +111,7 @@ impl Pump {
             }
             io.tag = (wanted.slot as u64) << 1 | u64::from(matches!(wanted.payload, Payload::In(_)));
             self.inner.borrow_mut().outstanding += 1;
-            self.pair.borrow_mut().submit(cx, io, Some(Box::new(wanted.raw)), self.owner);
+            self.pair.borrow_mut().submit_raw(cx, io, Box::new(wanted.raw), self.owner);
             any = true;
         }
         if any {
@@ -130,7 +130,8 @@ impl Pump {
     fn receive(&mut self, cx: &mut Cx) {
         let mut done = std::mem::take(&mut self.done);
         self.pair.borrow_mut().look(cx);
-        self.pair.borrow_mut().collect(self.owner, &mut done);
+        // All that ends is among the rest, as it asked.
+        self.pair.borrow_mut().collect(self.owner, &mut done, &mut Vec::new());
         for (io, end) in done.drain(..) {
             let result = match end {
                 Finished::Done(cqe) => {
@@ -187,7 +188,7 @@ impl Commands {
                 let mut made = None;
                 cx.adopt(|cx, me| {
                     let token = *made.insert(cx.token(me));
-                    let owner = pair.borrow_mut().join(token, DEPTH, Arc::new(RawOnly));
+                    let owner = pair.borrow_mut().join(token, DEPTH, Wants::All, Arc::new(RawOnly));
                     Pump { pair, owner, inner: shared, token, me, done: Vec::new() }
                 });
                 made

@@ -52,7 +52,8 @@ pub(crate) fn per_request_between(words: &[&str], between: &Between<'_>) -> Resu
 fn callgrind(options: &[String], words: &[&str], ios: u64) -> Result<String, String> {
     let me = std::env::current_exe().map_err(|e| format!("cannot find myself: {e}"))?;
     let mut valgrind = Command::new("valgrind");
-    valgrind.arg("--tool=callgrind").args(options).arg(me).args(words).args(["--exactly", &ios.to_string()]);
+    // A reactor that polls would otherwise keep its helper threads from running for minutes.
+    valgrind.args(["--fair-sched=yes", "--tool=callgrind"]).args(options).arg(me).args(words).args(["--exactly", &ios.to_string()]);
     let output = valgrind.stdin(Stdio::null()).output();
     let output = output.map_err(|e| format!("valgrind does not start ({e}); install it to count instructions"))?;
     match output.status.success() {

@@ -65,6 +65,7 @@ pub mod register;
 mod sgl;
 mod sqe;
 mod status;
+mod words;
 pub mod zone;
 
 pub use ascii::Ascii;
@@ -83,6 +84,7 @@ pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};
 pub use sgl::{Sgl, SglDescriptor};
 pub use sqe::{CommandFlags, Fuse, Psdt, Sqe};
 pub use status::{Status, StatusCodeType};
+pub use words::SqeWords;
 
 pub use zerocopy::little_endian::{U16, U32, U64, U128};
 

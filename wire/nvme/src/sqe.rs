@@ -109,17 +109,6 @@ impl Sqe {
         self
     }
 
-    /// The same for other blocks, of a command that has them where Read and Write do (NVM 1.1, 3.3.4: SLBA and NLB): `blocks` is 1 to 65,536.
-    #[inline]
-    #[must_use]
-    pub fn with_range(mut self, slba: u64, blocks: u32) -> Self {
-        const NLB: u32 = 0xffff;
-        let (low, high) = crate::command::split(slba);
-        (self.cdw10, self.cdw11) = (U32::new(low), U32::new(high));
-        self.cdw12 = U32::new((self.cdw12.get() & !NLB) | (blocks.wrapping_sub(1) & NLB));
-        self
-    }
-
     /// The same with its data at `sgl`.
     #[must_use]
     pub fn with_sgl(mut self, sgl: Sgl) -> Self {

@@ -331,8 +331,8 @@ impl Io {
 
 impl Carrier for Box<Io> {
     #[inline]
-    fn sg_mut(&mut self) -> &mut SgList {
-        &mut self.sg
+    fn sg(&self) -> &SgList {
+        &self.sg
     }
 
     #[inline]

@@ -9,9 +9,12 @@ use std::cell::Cell;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Anything that carries a list of segments, so that a table can keep it while it is in flight.
-pub trait Carrier {
+///
+/// What a table holds it shows by `&` alone, and never drops: so the segments stay as they are, and the memory with them. Hence no lifetime
+/// of anybody else's either.
+pub trait Carrier: 'static {
     /// The list.
-    fn sg_mut(&mut self) -> &mut SgList;
+    fn sg(&self) -> &SgList;
 
     /// Metadata that travels apart from the payload, if there is any.
     #[inline]
@@ -21,7 +24,7 @@ pub trait Carrier {
 }
 
 impl Carrier for SgList {
-    fn sg_mut(&mut self) -> &mut SgList {
+    fn sg(&self) -> &SgList {
         self
     }
 }
@@ -80,14 +83,41 @@ pub struct Quiesced {
     epoch: u32,
 }
 
-struct Slot<T> {
-    item: Option<T>,
-    sg: SgList,
+/// What was just taken in.
+pub struct Entered<'a, T> {
+    /// Its slot.
+    pub cid: Cid,
+    /// It, and in it the segments: where addresses for a device come from, and only while it is here.
+    pub item: &'a T,
+}
+
+/// What a witness has released. It is in flight until it is taken.
+pub struct Leaving<'a, T: Carrier> {
+    table: &'a mut InFlight<T>,
+    /// Of a slot that is there and has something.
+    cid: u16,
+}
+
+impl<T: Carrier> Leaving<'_, T> {
+    /// It, where it still is.
+    #[inline(always)]
+    pub fn item(&self) -> &T {
+        // SAFETY: `leave` has found both, and nobody else has had the table since.
+        unsafe { self.table.slots.get_unchecked(self.cid as usize).as_ref().unwrap_unchecked() }
+    }
+
+    /// Takes it.
+    #[inline(always)]
+    pub fn take(self) -> T {
+        self.table.free.push(self.cid);
+        // SAFETY: as in item.
+        unsafe { self.table.slots.get_unchecked_mut(self.cid as usize).take().unwrap_unchecked() }
+    }
 }
 
 /// What is in flight on one queue.
 pub struct InFlight<T: Carrier> {
-    slots: Vec<Slot<T>>,
+    slots: Vec<Option<T>>,
     free: Vec<u16>,
     queue: u64,
     epoch: u32,
@@ -104,7 +134,7 @@ pub fn leaked() -> usize {
 impl<T: Carrier> InFlight<T> {
     /// A table of `depth` slots for the queue of `key`.
     pub fn new(key: &QueueKey, depth: u16) -> Self {
-        let slots = (0..depth).map(|_| Slot { item: None, sg: SgList::default() }).collect();
+        let slots = (0..depth).map(|_| None).collect();
         InFlight { slots, free: (0..depth).rev().collect(), queue: key.0, epoch: 0, strays: 0 }
     }
 
@@ -138,30 +168,39 @@ impl<T: Carrier> InFlight<T> {
 
     /// Takes it in, its segments with it. Gives it back when full.
     #[inline]
-    pub fn insert(&mut self, mut item: T) -> Result<Cid, T> {
-        let Some(cid) = self.free.pop() else { return Err(item) };
+    pub fn insert(&mut self, item: T) -> Result<Cid, T> {
+        self.enter(item).map(|entered| entered.cid)
+    }
+
+    /// As `insert`, and shows it there.
+    #[inline(always)]
+    pub fn enter(&mut self, item: T) -> Result<Entered<'_, T>, T> {
+        let Some(&cid) = self.free.last() else { return Err(item) };
         let Some(slot) = self.slots.get_mut(cid as usize) else { return Err(item) };
-        std::mem::swap(&mut slot.sg, item.sg_mut());
-        slot.item = Some(item);
-        Ok(Cid(cid))
+        self.free.pop();
+        debug_assert!(slot.is_none(), "a free slot is empty");
+        std::mem::forget(slot.replace(item));
+        match slot {
+            Some(item) => Ok(Entered { cid: Cid(cid), item }),
+            None => unreachable!("it was put there"),
+        }
     }
 
     /// Its segments: where addresses for a device come from, and only while it is here.
     #[inline]
     pub fn segments(&self, cid: Cid) -> Option<&SgList> {
-        let slot = self.slots.get(cid.0 as usize)?;
-        slot.item.is_some().then_some(&slot.sg)
+        self.get(cid).map(T::sg)
     }
 
     /// What is in flight under `cid`.
     #[inline]
     pub fn get(&self, cid: Cid) -> Option<&T> {
-        self.slots.get(cid.0 as usize)?.item.as_ref()
+        self.slots.get(cid.0 as usize)?.as_ref()
     }
 
     /// Everything in flight, in slot order.
     pub fn each(&self) -> impl Iterator<Item = (Cid, &T)> {
-        self.slots.iter().enumerate().filter_map(|(n, slot)| Some((Cid(n as u16), slot.item.as_ref()?)))
+        self.slots.iter().enumerate().filter_map(|(n, slot)| Some((Cid(n as u16), slot.as_ref()?)))
     }
 
     /// Takes back what was just put in and never given to the device.
@@ -169,9 +208,7 @@ impl<T: Carrier> InFlight<T> {
     /// # Safety
     /// The device or kernel has not been told of `cid`.
     pub unsafe fn withdraw(&mut self, cid: Cid) -> Option<T> {
-        let slot = self.slots.get_mut(cid.0 as usize)?;
-        let mut item = slot.item.take()?;
-        std::mem::swap(&mut slot.sg, item.sg_mut());
+        let item = self.slots.get_mut(cid.0 as usize)?.take()?;
         self.free.push(cid.0);
         Some(item)
     }
@@ -179,13 +216,16 @@ impl<T: Carrier> InFlight<T> {
     /// Hands it back against the witness. `None`, and counted, when the witness names nothing here.
     #[inline]
     pub fn finish(&mut self, done: &Completion) -> Option<T> {
+        self.leave(done).map(Leaving::take)
+    }
+
+    /// As `finish`, to be looked at first.
+    #[inline(always)]
+    pub fn leave(&mut self, done: &Completion) -> Option<Leaving<'_, T>> {
         if done.queue == self.queue
-            && let Some(slot) = self.slots.get_mut(done.cid as usize)
-            && let Some(mut item) = slot.item.take()
+            && let Some(Some(_)) = self.slots.get(done.cid as usize)
         {
-            std::mem::swap(&mut slot.sg, item.sg_mut());
-            self.free.push(done.cid);
-            return Some(item);
+            return Some(Leaving { table: self, cid: done.cid });
         }
         self.strays += 1;
         None
@@ -198,12 +238,7 @@ impl<T: Carrier> InFlight<T> {
         }
         self.epoch += 1;
         self.free = (0..self.slots.len() as u16).rev().collect();
-        let back = |slot: &mut Slot<T>| {
-            let mut item = slot.item.take()?;
-            std::mem::swap(&mut slot.sg, item.sg_mut());
-            Some(item)
-        };
-        self.slots.iter_mut().filter_map(back).collect()
+        self.slots.iter_mut().filter_map(Option::take).collect()
     }
 }
 

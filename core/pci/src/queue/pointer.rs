@@ -4,7 +4,7 @@
 
 use crate::Domain;
 use doorbell_mem::SgList;
-use doorbell_wire_nvme::{Psdt, Sgl, SglDescriptor, Sqe, U64, bytes, view};
+use doorbell_wire_nvme::{Psdt, Sgl, SglDescriptor, bytes};
 
 /// What the controller can read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub enum Refusal {
     TooLong,
     /// Its memory is not mapped for the device.
     Unmapped,
+    /// There is no command for it any more.
+    Nothing,
 }
 
 /// Addresses of whole pages that core made for a device: a ring's, or a pair of shadow pages. The only ones that a command can carry without
@@ -45,8 +47,8 @@ impl Pages {
         self.first
     }
 
-    pub(super) fn put(self, sqe: &mut Sqe) {
-        set_prps(sqe, self.first, self.second);
+    pub(super) fn pointer(self) -> Pointer {
+        Pointer { words: [self.first, self.second], psdt: Psdt::PRP }
     }
 }
 
@@ -61,42 +63,39 @@ pub(super) struct ListRoom<'a> {
 /// Bytes of a memory page as the controller was told (CC.MPS 0).
 pub(super) const PAGE: u64 = 4096;
 
-/// Points the command at all of `list`.
-#[inline]
-pub(super) fn point(sqe: &mut Sqe, list: &SgList, domain: &Domain, how: Pointing, room: ListRoom<'_>) -> Result<(), Refusal> {
-    if list.is_empty() {
-        sqe.dptr = SglDescriptor::default();
-        sqe.flags.set_psdt(Psdt::PRP);
-        return Ok(());
-    }
-    // One buffer within a page or two: the usual case, the same words either way.
-    if let [only] = list.segs()
-        && let Some(run) = domain.run(only, 0, only.len())
-        && run.len == only.len()
-        && run.address % 4 == 0
-        && u64::from(run.len) <= PAGE - run.address % PAGE + PAGE
-    {
-        let first = PAGE - run.address % PAGE;
-        let second = if u64::from(run.len) > first { run.address + first } else { 0 };
-        set_prps(sqe, run.address, second);
-        return Ok(());
-    }
-    match how {
-        Pointing::Sgl { dwords } => sgl(sqe, list, domain, dwords, room),
-        Pointing::Prp => prp(sqe, list, domain, room),
-    }
+/// A command's data pointer: its two words, and what they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pointer {
+    pub(super) words: [u64; 2],
+    pub(super) psdt: Psdt,
 }
 
-#[inline]
-fn set_prps(sqe: &mut Sqe, first: u64, second: u64) {
-    let mut both = [0; 16];
-    let (low, high) = both.split_at_mut(8);
-    low.copy_from_slice(&first.to_le_bytes());
-    high.copy_from_slice(&second.to_le_bytes());
-    if let Some(pointer) = view::<SglDescriptor>(&both) {
-        sqe.dptr = *pointer;
+/// What points at one buffer within a page or two: the usual case, the same words whatever the controller can read. `None` for all others.
+#[inline(always)]
+pub(super) fn point_plainly(list: &SgList, domain: &Domain) -> Option<Pointer> {
+    let [only] = list.segs() else { return None };
+    let (address, len) = (domain.whole(only)?, u64::from(only.len()));
+    let first = PAGE - address % PAGE;
+    if len == 0 || address % 4 != 0 || len > first + PAGE {
+        return None;
     }
-    sqe.flags.set_psdt(Psdt::PRP);
+    let second = if len > first { address + first } else { 0 };
+    Some(Pointer { words: [address, second], psdt: Psdt::PRP })
+}
+
+/// What points at all of `list`.
+#[inline(never)]
+pub(super) fn point(list: &SgList, domain: &Domain, how: Pointing, room: ListRoom<'_>) -> Result<Pointer, Refusal> {
+    if list.is_empty() {
+        return Ok(Pointer { words: [0; 2], psdt: Psdt::PRP });
+    }
+    if let Some(pointer) = point_plainly(list, domain) {
+        return Ok(pointer);
+    }
+    match how {
+        Pointing::Sgl { dwords } => sgl(list, domain, dwords, room),
+        Pointing::Prp => prp(list, domain, room),
+    }
 }
 
 /// Hands `each` the list as pieces that are contiguous for the device.
@@ -112,7 +111,7 @@ fn pieces(list: &SgList, domain: &Domain, mut each: impl FnMut(u64, u32) -> Resu
     Ok(())
 }
 
-fn prp(sqe: &mut Sqe, list: &SgList, domain: &Domain, room: ListRoom<'_>) -> Result<(), Refusal> {
+fn prp(list: &SgList, domain: &Domain, room: ListRoom<'_>) -> Result<Pointer, Refusal> {
     let (mut first, mut count, mut ended) = (None, 0usize, false);
     pieces(list, domain, |mut address, len| {
         let end = address + u64::from(len);
@@ -143,21 +142,19 @@ fn prp(sqe: &mut Sqe, list: &SgList, domain: &Domain, room: ListRoom<'_>) -> Res
         (1, Some(only)) => u64::from_le(*only),
         _ => room.address,
     };
-    set_prps(sqe, first.unwrap_or(0), second);
-    Ok(())
+    Ok(Pointer { words: [first.unwrap_or(0), second], psdt: Psdt::PRP })
 }
 
-fn sgl(sqe: &mut Sqe, list: &SgList, domain: &Domain, dwords: bool, room: ListRoom<'_>) -> Result<(), Refusal> {
+fn sgl(list: &SgList, domain: &Domain, dwords: bool, room: ListRoom<'_>) -> Result<Pointer, Refusal> {
     let (mut count, mut single) = (0usize, Sgl::default());
     pieces(list, domain, |addr, len| {
         if dwords && (addr % 4 != 0 || len % 4 != 0) {
             return Err(Refusal::Misaligned);
         }
         single = Sgl::Address { addr, len };
-        let descriptor = single.encode();
         let place = room.words.get_mut(count * 2..count * 2 + 2).ok_or(Refusal::TooLong)?;
-        for (word, half) in place.iter_mut().zip(bytes(&descriptor).chunks_exact(8)) {
-            *word = half.try_into().map_or(0, u64::from_ne_bytes);
+        for (word, half) in place.iter_mut().zip(words(&single.encode())) {
+            *word = half.to_le();
         }
         count += 1;
         Ok(())
@@ -166,19 +163,24 @@ fn sgl(sqe: &mut Sqe, list: &SgList, domain: &Domain, dwords: bool, room: ListRo
         // At most 2^28 descriptors would fit in the length; the room is far smaller.
         single = Sgl::LastSegment { addr: room.address, len: count as u32 * 16, in_capsule: false };
     }
-    sqe.dptr = single.encode();
-    sqe.flags.set_psdt(Psdt::SGL_BUFFER);
-    Ok(())
+    Ok(Pointer { words: words(&single.encode()), psdt: Psdt::SGL_BUFFER })
 }
 
-/// Points the command at its metadata, one contiguous buffer.
-#[inline]
-pub(super) fn point_meta(sqe: &mut Sqe, meta: &SgList, domain: &Domain) -> Result<(), Refusal> {
+fn words(descriptor: &SglDescriptor) -> [u64; 2] {
+    let mut words = [0; 2];
+    for (word, part) in words.iter_mut().zip(bytes(descriptor).as_chunks::<8>().0) {
+        *word = u64::from_le_bytes(*part);
+    }
+    words
+}
+
+/// Where a command's metadata lies: one contiguous buffer.
+#[inline(never)]
+pub(super) fn metadata(meta: &SgList, domain: &Domain) -> Result<u64, Refusal> {
     let [only] = meta.segs() else { return Err(Refusal::Misaligned) };
     let run = domain.run(only, 0, only.len()).ok_or(Refusal::Unmapped)?;
     if run.len != only.len() || run.address % 4 != 0 {
         return Err(Refusal::Misaligned);
     }
-    sqe.mptr = U64::new(run.address);
-    Ok(())
+    Ok(run.address)
 }

@@ -1,11 +1,11 @@
 //! A submission queue, its completion queue, and what is in flight between them. One thread owns it.
 
 use super::controller_memory::{ControllerMemory, Room};
-use super::pointer::{self, ListRoom, Pages, Pointing, Refusal};
+use super::pointer::{self, ListRoom, Pages, Pointer, Pointing, Refusal};
 use super::shadow::Shadow;
 use crate::{Bar, Domain, Doorbell, PciError};
-use doorbell_mem::{Backing, Carrier, Cid, InFlight, QueueKey, Region, Regions, SgList};
-use doorbell_wire_nvme::{Cqe, Sqe, U64, view};
+use doorbell_mem::{Backing, Carrier, Cid, Entered, InFlight, Leaving, QueueKey, Region, Regions, SgList};
+use doorbell_wire_nvme::{Cid as WireCid, Cqe, SqeWords, view};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering, fence};
@@ -24,6 +24,26 @@ pub struct QueueSpec {
     pub backing: Backing,
 }
 
+/// What makes commands of items.
+pub trait Commands<T> {
+    /// The command of an item where it takes a few steps to say it, as it should for nearly all.
+    fn plain(&self, item: &T) -> Option<SqeWords>;
+
+    /// The command of an item, if there is still one for it.
+    fn any(&self, item: &T) -> Option<SqeWords>;
+}
+
+impl<T> Commands<T> for SqeWords {
+    #[inline]
+    fn plain(&self, _: &T) -> Option<SqeWords> {
+        Some(*self)
+    }
+
+    fn any(&self, _: &T) -> Option<SqeWords> {
+        Some(*self)
+    }
+}
+
 /// The registers of a queue, set once the queue has its number.
 struct Bells {
     sq: Doorbell,
@@ -31,34 +51,70 @@ struct Bells {
     shadows: Option<(Shadow, Shadow)>,
 }
 
-/// A completion and what it completes.
-pub struct Reaped<T> {
-    /// What was given.
-    pub item: T,
-    /// What the device said.
-    pub cqe: Cqe,
+/// The status word of a completion, phase in bit 0.
+///
+/// # Safety
+/// `head` lies inside of the ring at `cq`.
+#[inline(always)]
+unsafe fn peek(cq: NonNull<u8>, head: u16) -> u16 {
+    // SAFETY: inside of the ring, as the caller says, and aligned; the device writes it, so it is read as an atomic.
+    let word = unsafe { cq.add(usize::from(head) * CQE + 14).cast::<AtomicU16>().as_ref() };
+    u16::from_le(word.load(Ordering::Acquire))
 }
 
 const SQE: usize = 64;
 const CQE: usize = 16;
 
+/// How commands of a queue point at memory.
+struct Reach {
+    domain: Arc<Domain>,
+    pointing: Pointing,
+    /// Lists of commands in flight, one after the other.
+    lists: NonNull<u64>,
+    /// Words of one command's list.
+    list_words: usize,
+    /// Where the device sees the first.
+    address: u64,
+}
+
+impl Reach {
+    /// A command with its identifier, pointing at the segments of what it belongs to.
+    fn point<T: Carrier>(&mut self, cid: Cid, item: &T, sqe: SqeWords) -> Result<SqeWords, Refusal> {
+        let pointer = match pointer::point_plainly(item.sg(), &self.domain) {
+            Some(pointer) => pointer,
+            None => self.point_at_list(cid, item.sg())?,
+        };
+        // Whatever the command said: an address comes from what is in flight, or there is none.
+        let metadata = match item.meta() {
+            None => 0,
+            Some(meta) => pointer::metadata(meta, &self.domain)?,
+        };
+        Ok(sqe.with_cid(WireCid(cid.0)).with_pointer(pointer.psdt, pointer.words).with_metadata(metadata))
+    }
+
+    #[inline(never)]
+    fn point_at_list(&mut self, cid: Cid, list: &SgList) -> Result<Pointer, Refusal> {
+        let at = usize::from(cid.0) * self.list_words;
+        // SAFETY: each identifier has its own words, inside of the region; the device reads those of a command in flight, and this
+        // identifier was not in flight until now.
+        let words = unsafe { std::slice::from_raw_parts_mut(self.lists.as_ptr().add(at), self.list_words) };
+        let room = ListRoom { words, address: self.address + at as u64 * 8 };
+        pointer::point(list, &self.domain, self.pointing, room)
+    }
+}
+
 /// A pair of rings.
 pub struct MemoryQueue<T: Carrier> {
     flight: InFlight<T>,
     key: QueueKey,
-    domain: Arc<Domain>,
+    reach: Reach,
     bar: Arc<Bar>,
     /// Silences of the controller when this was last given to it.
     born: u64,
-    pointing: Pointing,
     sq: NonNull<u8>,
     cq: NonNull<u8>,
-    lists: NonNull<u64>,
-    /// Words of one command's list.
-    list_words: usize,
     sq_address: u64,
     cq_address: u64,
-    lists_address: u64,
     entries: u16,
     tail: u16,
     rung: u16,
@@ -105,17 +161,13 @@ impl<T: Carrier> MemoryQueue<T> {
         Ok(MemoryQueue {
             flight: InFlight::new(&key, entries - 1),
             key,
-            domain: domain.clone(),
+            reach: Reach { domain: domain.clone(), pointing: spec.pointing, lists, list_words, address: lists_address },
             bar: bar.clone(),
             born: bar.silences(),
-            pointing: spec.pointing,
             sq: base,
             cq,
-            lists,
-            list_words,
             sq_address,
             cq_address,
-            lists_address,
             entries,
             tail: 0,
             rung: 0,
@@ -162,7 +214,7 @@ impl<T: Carrier> MemoryQueue<T> {
         let stride = 4u64 << dstrd;
         let at = |n: u64| self.bar.doorbell(0x1000 + n * stride);
         let (Some(sq), Some(cq)) = (at(2 * u64::from(qid)), at(2 * u64::from(qid) + 1)) else {
-            return Err(PciError::unusable(self.domain.name(), format!("its doorbells of queue {qid} cannot be mapped")));
+            return Err(PciError::unusable(self.reach.domain.name(), format!("its doorbells of queue {qid} cannot be mapped")));
         };
         self.bells = Some(Bells { sq, cq, shadows });
         // What is given to the device from here on, only a later silence takes back.
@@ -212,61 +264,66 @@ impl<T: Carrier> MemoryQueue<T> {
 
     /// Takes a command: gives it an identifier, points it at the item's segments and puts it into the ring. [`MemoryQueue::ring`] tells the
     /// device. What is refused comes back, with why.
-    #[inline]
-    pub fn submit(&mut self, item: T, sqe: &Sqe) -> Result<Cid, (T, Refusal)> {
-        let cid = match self.flight.insert(item) {
-            Ok(cid) => cid,
+    #[inline(always)]
+    pub fn submit(&mut self, item: T, commands: &impl Commands<T>) -> Result<(), (T, Refusal)> {
+        let Entered { cid, item } = match self.flight.enter(item) {
+            Ok(entered) => entered,
             Err(item) => return Err((item, Refusal::Full)),
         };
-        let mut sqe = *sqe;
-        sqe.cid = cid.0.into();
-        if let Err(why) = self.point(cid, &mut sqe) {
-            return match self.take_back(cid) {
-                Some(item) => Err((item, why)),
-                None => Ok(cid),
-            };
+        if item.meta().is_none()
+            && let Some(pointer) = pointer::point_plainly(item.sg(), &self.reach.domain)
+            && let Some(sqe) = commands.plain(item)
+        {
+            // An address comes from what is in flight, or there is none.
+            self.put(sqe.with_cid(WireCid(cid.0)).with_pointer(pointer.psdt, pointer.words).with_metadata(0));
+            return Ok(());
         }
-        self.put(&sqe);
-        Ok(cid)
+        self.submit_entered(cid, commands)
+    }
+
+    /// The longer way for what has been entered.
+    #[inline(never)]
+    fn submit_entered(&mut self, cid: Cid, commands: &impl Commands<T>) -> Result<(), (T, Refusal)> {
+        let Some(item) = self.flight.get(cid) else { return Ok(()) };
+        let sqe = commands.any(item).ok_or(Refusal::Nothing);
+        match sqe.and_then(|sqe| self.reach.point(cid, item, sqe)) {
+            Ok(sqe) => {
+                self.put(sqe);
+                Ok(())
+            }
+            Err(why) => self.take_back(cid).map_or(Ok(()), |item| Err((item, why))),
+        }
     }
 
     /// As `submit`, for a command that carries addresses of rings or shadow pages and no segments of its item.
-    pub fn submit_pages(&mut self, item: T, sqe: &Sqe, pages: Pages) -> Result<Cid, (T, Refusal)> {
-        let cid = match self.flight.insert(item) {
-            Ok(cid) => cid,
-            Err(item) => return Err((item, Refusal::Full)),
-        };
-        let mut sqe = *sqe;
-        sqe.cid = cid.0.into();
-        pages.put(&mut sqe);
-        self.put(&sqe);
-        Ok(cid)
+    pub fn submit_pages(&mut self, item: T, sqe: &SqeWords, pages: Pages) -> Result<(), (T, Refusal)> {
+        let cid = self.flight.insert(item).map_err(|item| (item, Refusal::Full))?;
+        let pointer = pages.pointer();
+        self.put(sqe.with_cid(WireCid(cid.0)).with_pointer(pointer.psdt, pointer.words));
+        Ok(())
     }
 
     /// Takes two commands that the device is to find side by side (a fused pair), or neither.
-    pub fn submit_pair(&mut self, first: (T, &Sqe), second: (T, &Sqe)) -> Result<(), (T, T, Refusal)> {
+    pub fn submit_pair(&mut self, first: (T, &SqeWords), second: (T, &SqeWords)) -> Result<(), (T, T, Refusal)> {
         if self.flight.len() + 2 > usize::from(self.entries) - 1 {
             return Err((first.0, second.0, Refusal::Full));
         }
-        let mut sqes = [*first.1, *second.1];
-        let mut cids = [Cid(0); 2];
-        let mut refused = None;
-        let mut rest = Vec::new();
-        for ((item, sqe), cid) in [first.0, second.0].into_iter().zip(&mut sqes).zip(&mut cids) {
-            match self.flight.insert(item) {
-                Ok(given) => {
-                    *cid = given;
-                    sqe.cid = given.0.into();
-                    refused = refused.or(self.point(given, sqe).err());
-                    rest.push(given);
+        let mut cids = Vec::with_capacity(2);
+        let mut pointed = Ok(Vec::with_capacity(2));
+        for (item, sqe) in [first, second] {
+            match self.flight.enter(item) {
+                Ok(entered) => {
+                    cids.push(entered.cid);
+                    let next = self.reach.point(entered.cid, entered.item, *sqe);
+                    pointed = pointed.and_then(|mut both: Vec<SqeWords>| next.map(|sqe| both.push(sqe)).map(|()| both));
                 }
                 Err(_) => unreachable!("there was room for two"),
             }
         }
-        match refused {
-            None => sqes.iter().for_each(|sqe| self.put(sqe)),
-            Some(why) => {
-                if let (Some(b), Some(a)) = (rest.pop().and_then(|c| self.take_back(c)), rest.pop().and_then(|c| self.take_back(c))) {
+        match pointed {
+            Ok(both) => both.into_iter().for_each(|sqe| self.put(sqe)),
+            Err(why) => {
+                if let (Some(b), Some(a)) = (cids.pop().and_then(|c| self.take_back(c)), cids.pop().and_then(|c| self.take_back(c))) {
                     return Err((a, b, why));
                 }
             }
@@ -279,52 +336,17 @@ impl<T: Carrier> MemoryQueue<T> {
         unsafe { self.flight.withdraw(cid) }
     }
 
-    #[inline]
-    fn point(&mut self, cid: Cid, sqe: &mut Sqe) -> Result<(), Refusal> {
-        let at = usize::from(cid.0) * self.list_words;
-        // SAFETY: each identifier has its own words, inside of the region; the device reads those of a command in flight, and this
-        // identifier was not in flight until now.
-        let words = unsafe { std::slice::from_raw_parts_mut(self.lists.as_ptr().add(at), self.list_words) };
-        let room = ListRoom { words, address: self.lists_address + at as u64 * 8 };
-        let list = self.flight.segments(cid).ok_or(Refusal::Unmapped)?;
-        pointer::point(sqe, list, &self.domain, self.pointing, room)?;
-        match self.flight.get(cid).and_then(Carrier::meta) {
-            Some(meta) => pointer::point_meta(sqe, meta, &self.domain),
-            None => {
-                // Whatever the command said: an address comes from what is in flight, or there is none.
-                sqe.mptr = U64::new(0);
-                Ok(())
-            }
+    /// In whole words, as a controller whose own memory the ring lies in wants to be written to.
+    #[inline(always)]
+    fn put(&mut self, sqe: SqeWords) {
+        // SAFETY: inside of the ring, which is there as long as this: ours, or the controller's while its room is held.
+        let entry = unsafe { self.sq.cast::<u64>().add(usize::from(self.tail) * (SQE / 8)) };
+        for (n, word) in sqe.to_ring().into_iter().enumerate() {
+            // SAFETY: a word of the entry, aligned as rings are, to a page. The device has read what the entry held before: fewer commands
+            // are in flight than there are entries, so the one that was here has completed.
+            unsafe { entry.add(n).write_volatile(word) };
         }
-    }
-
-    #[inline]
-    fn put(&mut self, sqe: &Sqe) {
-        if self.room.is_some() {
-            return self.put_across(sqe);
-        }
-        let from = doorbell_wire_nvme::bytes(sqe);
-        // SAFETY: the entry is inside of the ring, and the device has read what it held before: fewer commands are in flight than there
-        // are entries, so the one that was here has completed.
-        unsafe { std::ptr::copy_nonoverlapping(from.as_ptr(), self.sq.as_ptr().add(usize::from(self.tail) * SQE), SQE) };
-        self.advance();
-    }
-
-    #[inline]
-    fn advance(&mut self) {
         self.tail = if self.tail + 1 == self.entries { 0 } else { self.tail + 1 };
-    }
-
-    /// As `put`, into the controller: in whole words, as registers are written.
-    fn put_across(&mut self, sqe: &Sqe) {
-        let (words, _) = doorbell_wire_nvme::bytes(sqe).as_chunks::<8>();
-        for (n, word) in words.iter().enumerate() {
-            let at = usize::from(self.tail) * SQE + n * 8;
-            // SAFETY: inside of the ring, which lies in mapped memory of the controller for as long as the room is held, at a page; the
-            // device has read what the entry held before, as above.
-            unsafe { self.sq.as_ptr().add(at).cast::<u64>().write_volatile(u64::from_ne_bytes(*word)) };
-        }
-        self.advance();
     }
 
     /// Is there anything that the device was not told of?
@@ -357,32 +379,28 @@ impl<T: Carrier> MemoryQueue<T> {
     /// Has the device written a completion that was not taken yet?
     #[inline]
     pub fn is_ready(&self) -> bool {
-        self.peek() & 1 == u16::from(self.phase)
+        // SAFETY: every head of a queue lies inside of its ring.
+        (unsafe { peek(self.cq, self.head) }) & 1 == u16::from(self.phase)
     }
 
-    /// The status word of the next completion, phase in bit 0.
-    #[inline]
-    fn peek(&self) -> u16 {
-        // SAFETY: inside of the ring and aligned; the device writes it, so it is read as an atomic.
-        let word = unsafe { self.cq.add(usize::from(self.head) * CQE + 14).cast::<AtomicU16>().as_ref() };
-        u16::from_le(word.load(Ordering::Acquire))
-    }
-
-    /// Takes up to `budget` completions and hands each to `done`. Those that name nothing in flight are counted. Says how many there were.
-    #[inline]
-    pub fn reap(&mut self, budget: u32, mut done: impl FnMut(Reaped<T>)) -> u32 {
+    /// Takes up to `budget` completions and hands what each completes to `done`, which takes it. Those that name nothing in flight are
+    /// counted. Says how many there were.
+    #[inline(always)]
+    pub fn reap(&mut self, budget: u32, mut done: impl FnMut(Leaving<'_, T>, Cqe)) -> u32 {
         let mut n = 0;
-        while n < budget && self.is_ready() {
+        // In registers: whatever `done` does, nothing here changes.
+        let (cq, entries, mut head, mut phase) = (self.cq, self.entries, self.head, self.phase);
+        // SAFETY: every head of a queue lies inside of its ring.
+        while n < budget && (unsafe { peek(cq, head) }) & 1 == u16::from(phase) {
             // SAFETY: inside of the ring, aligned to 16 bytes; the entry is the driver's until its head passes it, and a device that
             // writes it all the same spoils a copy of plain numbers.
             let raw = unsafe {
-                let at = self.cq.as_ptr().add(usize::from(self.head) * CQE).cast::<u64>();
+                let at = cq.as_ptr().add(usize::from(head) * CQE).cast::<u64>();
                 [at.read_volatile(), at.add(1).read_volatile()]
             };
-            self.head += 1;
-            if self.head == self.entries {
-                self.head = 0;
-                self.phase = !self.phase;
+            head += 1;
+            if head == entries {
+                (head, phase) = (0, !phase);
             }
             n += 1;
             let mut entry = [0; CQE];
@@ -392,10 +410,11 @@ impl<T: Carrier> MemoryQueue<T> {
             let Some(cqe) = view::<Cqe>(&entry).copied() else { continue };
             // SAFETY: the device says that it is done with this command, on this queue's own ring.
             let completion = unsafe { self.key.completion(cqe.cid().0) };
-            if let Some(item) = self.flight.finish(&completion) {
-                done(Reaped { item, cqe });
+            if let Some(leaving) = self.flight.leave(&completion) {
+                done(leaving, cqe);
             }
         }
+        (self.head, self.phase) = (head, phase);
         if self.head != self.told {
             self.tell_head();
         }
@@ -417,13 +436,10 @@ impl<T: Carrier> MemoryQueue<T> {
 
     /// Is any memory of what is in flight, or of the rings, mapped for the device? Behind an IOMMU what is not cannot be touched.
     fn is_reachable(&self) -> bool {
-        let reaches = |list: &SgList| list.segs().iter().any(|seg| self.domain.run(seg, 0, seg.len()).is_some());
-        let rings = self.domain.find(&self.region, self.region.base().addr() as u64, 1).is_some();
-        let flights = self
-            .flight
-            .each()
-            .any(|(cid, item)| self.flight.segments(cid).is_some_and(reaches) || Carrier::meta(item).is_some_and(reaches));
-        self.domain.is_physical() || rings || flights
+        let reaches = |list: &SgList| list.segs().iter().any(|seg| self.reach.domain.run(seg, 0, seg.len()).is_some());
+        let rings = self.reach.domain.find(&self.region, self.region.base().addr() as u64, 1).is_some();
+        let flights = self.flight.each().any(|(_, item)| reaches(item.sg()) || item.meta().is_some_and(reaches));
+        self.reach.domain.is_physical() || rings || flights
     }
 
     /// Everything that is in flight, if its controller was seen to be silent since the queue was given to it, or can reach none of it any
@@ -456,7 +472,7 @@ impl<T: Carrier> Drop for MemoryQueue<T> {
             std::mem::forget(self.room.take());
         }
         self.regions.retire(&self.region);
-        if self.bells.is_some() && self.domain.is_physical() && self.bar.silences() <= self.born {
+        if self.bells.is_some() && self.reach.domain.is_physical() && self.bar.silences() <= self.born {
             std::mem::forget(self.region.clone());
         }
     }

@@ -36,8 +36,8 @@ impl<T: Carrier> Requests<T> {
     /// # Panics
     /// If the operation names more bytes than the request has.
     #[inline]
-    pub(crate) fn insert(&mut self, mut item: T, op: &FileOp) -> Result<(u16, &[IoVec]), T> {
-        let (sg_offset, len) = op.range_of(item.sg_mut());
+    pub(crate) fn insert(&mut self, item: T, op: &FileOp) -> Result<(u16, &[IoVec]), T> {
+        let (sg_offset, len) = op.range_of(item.sg());
         let cid = self.table.insert(item)?;
         // There is a list for every number of the table.
         let vectors = &mut self.vectors[usize::from(cid.0)];

@@ -22,8 +22,8 @@ pub(crate) struct Request {
 }
 
 impl Carrier for Request {
-    fn sg_mut(&mut self) -> &mut SgList {
-        &mut self.sg
+    fn sg(&self) -> &SgList {
+        &self.sg
     }
 }
 

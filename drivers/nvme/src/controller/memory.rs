@@ -3,7 +3,7 @@
 use super::registers::Registers;
 use super::{Env, Inner};
 use crate::error::NvmeError;
-use crate::link::{Flight, MemoryLink};
+use crate::link::{AnyLink, Flight, MemoryLink};
 use crate::options::Options;
 use doorbell_mem::{Backing, RegionObserver};
 use doorbell_pci::queue::{ControllerMemory, MemoryQueue, Pages, Pointing, QueueSpec, Shadow};
@@ -183,7 +183,7 @@ impl Inner {
         link.queue.connect(0, cap.dstrd(), None)?;
         r.set_cc(Cc::new().with_en(true).with_css(self.command_sets()).with_iosqes(6).with_iocqes(4)).await;
         self.wait_ready(true, "becoming ready (CSTS.RDY)").await?;
-        self.set_admin_link(Box::new(link)).await?;
+        self.set_admin_link(AnyLink::Memory(link)).await?;
         self.admin_goes_live().await;
         Ok(())
     }

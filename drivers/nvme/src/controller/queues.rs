@@ -5,7 +5,7 @@ use super::commands::NewQueue;
 use super::memory::{Memory, QueueParts};
 use super::transport::Transport;
 use crate::error::NvmeError;
-use crate::link::Place;
+use crate::link::{AnyLink, Place};
 use crate::pair::Pair;
 use crate::shared::{Event, PairId, Shared};
 use doorbell_block::Cx;
@@ -200,7 +200,7 @@ impl Inner {
 fn make_rings(pair: &mut Pair, parts: &QueueParts) -> Result<(Pages, Pages), NvmeError> {
     let (link, addresses) = parts.make()?;
     let name = parts.function.name();
-    pair.set_link(Box::new(link)).map_err(|e| NvmeError::unusable(name, format!("a queue cannot be watched: {e}")))?;
+    pair.set_link(AnyLink::Memory(link)).map_err(|e| NvmeError::unusable(name, format!("a queue cannot be watched: {e}")))?;
     Ok(addresses)
 }
 

@@ -6,6 +6,7 @@ use super::paths::{Path, Paths};
 use crate::address::TcpAddress;
 use crate::admin::Payload;
 use crate::error::NvmeError;
+use crate::link::AnyLink;
 use crate::link::tcp::{DEPTH_MAX, HostName, TcpLink, TcpOffer, TcpSpec};
 use crate::link::{Raw, Stage};
 use crate::shared::PairId;
@@ -83,7 +84,7 @@ impl Inner {
     pub(super) async fn enable_tcp(&self, tcp: &Tcp) -> Result<(), NvmeError> {
         let spec = self.spec(tcp, &tcp.paths.take_first(), 0).await?;
         let link = TcpLink::begin(self.env.local.now(), spec).map_err(|f| self.refused(f.to_string()))?;
-        self.set_admin_link(Box::new(link)).await?;
+        self.set_admin_link(AnyLink::other(link)).await?;
         let cntlid = loop {
             let pair = self.admin_pair.clone();
             let stage = self.env.local.with(move |cx| pair.borrow_mut().advance(cx)).await;
@@ -106,7 +107,7 @@ impl Inner {
         let spec = self.spec(tcp, &tcp.paths.used(), qid).await?;
         let begun = self.visit(id, move |cx, pair| {
             let link = TcpLink::begin(cx.now(), spec).map_err(|f| f.to_string())?;
-            pair.set_link(Box::new(link)).map_err(|e| e.to_string())
+            pair.set_link(AnyLink::other(link)).map_err(|e| e.to_string())
         });
         match begun.await {
             None => return Ok(false),

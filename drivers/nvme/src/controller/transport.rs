@@ -5,7 +5,7 @@ use super::memory::{LOOK_NS, Memory};
 use super::tcp::Tcp;
 use super::{Env, Inner};
 use crate::error::NvmeError;
-use crate::link::Link;
+use crate::link::AnyLink;
 use doorbell_wire_nvme::register::{Cap, Cc, CommandSetSelect, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
 
 /// The way to a controller.
@@ -120,7 +120,7 @@ impl Inner {
         }
     }
 
-    pub(super) async fn set_admin_link(&self, link: Box<dyn Link>) -> Result<(), NvmeError> {
+    pub(super) async fn set_admin_link(&self, link: AnyLink) -> Result<(), NvmeError> {
         let pair = self.admin_pair.clone();
         let set = self.env.local.with(move |_| pair.borrow_mut().set_link(link)).await;
         set.map_err(|e| NvmeError::unusable(&self.name, format!("its admin queue cannot be watched: {e}")))

@@ -3,7 +3,7 @@
 //! A pair has it around its link only once something was asked for, so that nothing is looked at otherwise. What was asked for is shared by
 //! all queues of a kind, and so is its count. What is held counts as in flight; while something is, its reactor does not sleep.
 
-use super::{Completed, Flight, Link, Lost, Place, Stage};
+use super::{AnyLink, Completed, Flight, Link, Lost, Place, Stage};
 use crate::shared::lock;
 use doorbell_block::{Armed, IoId, Ticks};
 use doorbell_pci::PciError;
@@ -95,7 +95,7 @@ const NOBODY: Cid = Cid(0xffff);
 
 /// A link whose commands end as `Faults` says.
 pub(crate) struct FaultyLink {
-    inner: Box<dyn Link>,
+    inner: AnyLink,
     faults: Arc<Faults>,
     /// With the controller, and to be looked at when they come back: their opcodes.
     watched: Vec<(IoId, u8)>,
@@ -104,7 +104,7 @@ pub(crate) struct FaultyLink {
 }
 
 impl FaultyLink {
-    pub(crate) fn around(inner: Box<dyn Link>, faults: Arc<Faults>) -> FaultyLink {
+    pub(crate) fn around(inner: AnyLink, faults: Arc<Faults>) -> FaultyLink {
         FaultyLink { inner, faults, watched: Vec::new(), held: Vec::new() }
     }
 

@@ -4,12 +4,14 @@
 //! message): it is left on after a sleep until a thousand completions have come, so that a device which is asked now and then does not pay
 //! twice for each request.
 
-use super::{Completed, Flight, Link, Lost, Place};
+use super::{Completed, Flight, Link, Lost, Place, Raw};
+use crate::pair::Translate;
 use doorbell_block::{Armed, Ticks};
-use doorbell_pci::queue::{MemoryQueue, Reaped, Refusal};
+use doorbell_mem::Leaving;
+use doorbell_pci::queue::{Commands, MemoryQueue, Refusal};
 use doorbell_pci::{Function, PciError};
 use doorbell_sys::notice::Notice;
-use doorbell_wire_nvme::{AdminOpcode, Cid, Sqe};
+use doorbell_wire_nvme::{AdminOpcode, Cid, Cqe, Sqe, SqeWords};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -23,6 +25,20 @@ struct Interrupt {
     on: bool,
     /// Completions since it was turned on.
     since: u32,
+}
+
+/// Makes commands of the requests of flights.
+struct Requests<'a, Tr>(&'a Tr);
+
+impl<Tr: Translate> Commands<Flight> for Requests<'_, Tr> {
+    #[inline(always)]
+    fn plain(&self, flight: &Flight) -> Option<SqeWords> {
+        self.0.plain(&flight.io)
+    }
+
+    fn any(&self, flight: &Flight) -> Option<SqeWords> {
+        self.0.command(&flight.io)
+    }
 }
 
 /// A queue pair in memory.
@@ -45,6 +61,32 @@ impl MemoryLink {
             None => None,
         };
         Ok(MemoryLink { queue, function, interrupt })
+    }
+
+    /// As [`Link::submit`], for a request of which `translate` makes the command; refused also while the controller does not know the queue.
+    #[inline(always)]
+    pub(crate) fn put_made(&mut self, flight: Flight, translate: &impl Translate) -> Result<(), (Flight, Refusal)> {
+        if !self.queue.is_connected() {
+            return Err((flight, Refusal::Full));
+        }
+        self.queue.submit(flight, &Requests(translate))
+    }
+
+    fn put(&mut self, flight: Flight, sqe: &SqeWords) -> Result<(), (Flight, Refusal)> {
+        match flight.raw.as_deref() {
+            Some(&Raw { pages: Some(pages), .. }) => self.queue.submit_pages(flight, sqe, pages),
+            _ => self.queue.submit(flight, sqe),
+        }
+    }
+
+    /// As [`Link::reap`], each completion given to `done`.
+    #[inline(always)]
+    pub(crate) fn reap_each(&mut self, budget: u32, done: impl FnMut(Leaving<'_, Flight>, Cqe)) -> u32 {
+        let n = self.queue.reap(budget, done);
+        if let Some(interrupt) = self.interrupt.as_mut().filter(|i| i.on) {
+            interrupt.since = interrupt.since.saturating_add(n);
+        }
+        n
     }
 
     /// Is nobody waiting for anything but events, which its controller's supervisor looks for now and then?
@@ -76,16 +118,12 @@ impl Link for MemoryLink {
         self.queue.is_connected() && self.queue.has_room()
     }
 
-    #[inline]
     fn submit(&mut self, flight: Flight, sqe: &Sqe) -> Result<(), (Flight, Refusal)> {
-        match flight.raw.as_ref().and_then(|raw| raw.pages) {
-            None => self.queue.submit(flight, sqe).map(drop),
-            Some(pages) => self.queue.submit_pages(flight, sqe, pages).map(drop),
-        }
+        self.put(flight, &sqe.into())
     }
 
     fn submit_pair(&mut self, first: (Flight, &Sqe), second: (Flight, &Sqe)) -> Result<(), (Flight, Flight, Refusal)> {
-        self.queue.submit_pair(first, second)
+        self.queue.submit_pair((first.0, &first.1.into()), (second.0, &second.1.into()))
     }
 
     #[inline]
@@ -95,13 +133,10 @@ impl Link for MemoryLink {
 
     #[inline]
     fn reap(&mut self, _now: Ticks, budget: u32, done: &mut Vec<Completed>) -> Result<u32, Lost> {
-        let n = self.queue.reap(budget, |Reaped { item, cqe }| done.push(Completed { flight: item, cqe }));
-        if let Some(interrupt) = self.interrupt.as_mut().filter(|i| i.on) {
-            interrupt.since = interrupt.since.saturating_add(n);
-        }
-        Ok(n)
+        Ok(self.reap_each(budget, |leaving, cqe| done.push(Completed { flight: leaving.take(), cqe })))
     }
 
+    #[inline]
     fn in_flight(&self) -> usize {
         self.queue.len()
     }

@@ -16,6 +16,7 @@ use doorbell_mem::{Carrier, SgList};
 use doorbell_pci::PciError;
 use doorbell_pci::queue::{Pages, Refusal, Shadow};
 use doorbell_wire_nvme::{Cid, Cqe, Sqe};
+use std::ops::{Deref, DerefMut};
 use std::os::fd::BorrowedFd;
 
 /// Who gave a command to a queue pair: place and generation.
@@ -47,8 +48,8 @@ pub(crate) struct Flight {
 
 impl Carrier for Flight {
     #[inline]
-    fn sg_mut(&mut self) -> &mut SgList {
-        &mut self.io.sg
+    fn sg(&self) -> &SgList {
+        &self.io.sg
     }
 
     #[inline]
@@ -144,4 +145,58 @@ pub(crate) trait Link {
 
     /// As [`doorbell_block::Source::disarm`].
     fn disarm(&mut self);
+}
+
+/// The link of a pair: rings in memory by their own type, so that nothing stands between a request and its ring, the others behind the trait.
+#[expect(clippy::large_enum_variant, reason = "a pair has one, and what it does most is in it")]
+#[repr(u8)] // One look tells which: found in a value of another field, it takes several.
+pub(crate) enum AnyLink {
+    Memory(MemoryLink),
+    Other(Box<dyn Link>),
+}
+
+impl AnyLink {
+    pub(crate) fn other(link: impl Link + 'static) -> AnyLink {
+        AnyLink::Other(Box::new(link))
+    }
+
+    /// As [`Link::is_busy`].
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        match self {
+            AnyLink::Memory(link) => link.in_flight() > 0,
+            AnyLink::Other(link) => link.is_busy(),
+        }
+    }
+
+    /// As [`Link::kick`].
+    #[inline]
+    pub(crate) fn kick(&mut self) {
+        match self {
+            AnyLink::Memory(link) => link.kick(),
+            AnyLink::Other(link) => link.kick(),
+        }
+    }
+}
+
+impl Deref for AnyLink {
+    type Target = dyn Link;
+
+    #[inline]
+    fn deref(&self) -> &(dyn Link + 'static) {
+        match self {
+            AnyLink::Memory(link) => link,
+            AnyLink::Other(link) => link.as_ref(),
+        }
+    }
+}
+
+impl DerefMut for AnyLink {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut (dyn Link + 'static) {
+        match self {
+            AnyLink::Memory(link) => link,
+            AnyLink::Other(link) => link.as_mut(),
+        }
+    }
 }

@@ -14,10 +14,10 @@ pub use describe::{Described, Ids};
 pub use format::Format;
 pub(crate) use zones::ZonedPages;
 
-use crate::pair::{Pair, Translate};
+use crate::pair::{Pair, Translate, Wants};
 use crate::shared::Shared;
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, Flags, Io, Op, OpenError, Shape, Token, Zones};
-use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, WriteUncorrectable, WriteZeroes};
+use doorbell_wire_nvme::{Copy, DatasetManagement, IoCommand, Protection, ReadWrite, Sqe, SqeWords, WriteUncorrectable, WriteZeroes};
 use format::Maker;
 use queue::Queue;
 use std::sync::Arc;
@@ -29,17 +29,19 @@ pub(crate) struct Facts {
     format: Format,
     /// A write of zeroes may deallocate, and such blocks read as zeroes.
     zeroes_deallocate: bool,
-    /// A read and a write but for their blocks, where nothing but the blocks differs from one to the next.
-    plain: Option<[Sqe; 2]>,
+    /// A read and a write but for their blocks, where nothing but the blocks differs from one to the next; by number of operation.
+    plain: Option<[SqeWords; 2]>,
     zones: Option<Zones>,
     /// Bytes of one command at most.
     max_bytes: u32,
     gone: AtomicBool,
 }
 
-fn plain(nsid: u32, format: Format) -> Option<[Sqe; 2]> {
+const _: () = assert!(Op::Read as usize == 0 && Op::Write as usize == 1);
+
+fn plain(nsid: u32, format: Format) -> Option<[SqeWords; 2]> {
     let nothing = ReadWrite::default();
-    let both = [IoCommand::Read(nothing), IoCommand::Write(nothing)].map(|command| command.encode().with_nsid(nsid));
+    let both = [IoCommand::Read(nothing), IoCommand::Write(nothing)].map(|command| SqeWords::from(&command.encode().with_nsid(nsid)));
     (format.protection == 0).then_some(both)
 }
 
@@ -116,12 +118,23 @@ impl BlockDevice for Namespace {
             return Err(OpenError::Gone);
         }
         let pair = Pair::of(cx, &self.shared)?;
-        let id = pair.borrow_mut().join(who, depth, self.facts.clone());
+        let id = pair.borrow_mut().join(who, depth, self.facts.wants(), self.facts.clone());
         Ok(Box::new(Queue::new(pair, id, who, self.facts.clone(), self.shape.clone(), depth)))
     }
 }
 
 impl Facts {
+    /// What its queues have to know of requests that went well: a word of theirs is on those with metadata, and an append says where it went.
+    fn wants(&self) -> Wants {
+        if self.has_metadata() || self.zones.is_some() { Wants::All } else { Wants::Status }
+    }
+
+    /// Have its blocks metadata?
+    #[inline]
+    fn has_metadata(&self) -> bool {
+        self.format.metadata_bytes > 0
+    }
+
     fn protection(&self, io: &Io) -> Protection {
         // Where there is metadata, the queue has said on the request whose it is.
         let maker = if self.format.metadata_bytes == 0 { Maker::Controller } else { carry::maker(io.top()) };
@@ -135,21 +148,27 @@ impl Facts {
 }
 
 impl Translate for Facts {
-    #[inline]
-    fn command(&self, io: &Io) -> Option<Sqe> {
+    #[inline(always)]
+    fn plain(&self, io: &Io) -> Option<SqeWords> {
         if self.gone.load(Ordering::Relaxed) {
             return None;
         }
-        // What nearly every request is, in as few steps as can be.
-        if let Some([read, write]) = &self.plain
-            && !io.flags.has(Flags::FUA)
-        {
-            match io.op {
-                Op::Read => return Some(read.with_range(io.lba, io.blocks)),
-                Op::Write => return Some(write.with_range(io.lba, io.blocks)),
-                _ => {}
-            }
-        }
+        let template = self.plain.as_ref()?.get(io.op as usize).filter(|_| !io.flags.has(Flags::FUA))?;
+        Some(template.with_range(io.lba, io.blocks))
+    }
+
+    fn command(&self, io: &Io) -> Option<SqeWords> {
+        (!self.gone.load(Ordering::Relaxed)).then(|| SqeWords::from(&self.any_command(io)))
+    }
+
+    fn may_repeat(&self, io: &Io) -> bool {
+        self.zones.is_none() || !zones::moves_pointer(io.op)
+    }
+}
+
+impl Facts {
+    #[inline(never)]
+    fn any_command(&self, io: &Io) -> Sqe {
         let command = match io.op {
             Op::Read => IoCommand::Read(self.transfer(io)),
             Op::Write => IoCommand::Write(self.transfer(io)),
@@ -182,12 +201,7 @@ impl Translate for Facts {
                 None => IoCommand::Flush,
             },
         };
-        Some(command.encode().with_nsid(self.nsid))
-    }
-
-    #[inline]
-    fn may_repeat(&self, io: &Io) -> bool {
-        self.zones.is_none() || !zones::moves_pointer(io.op)
+        command.encode().with_nsid(self.nsid)
     }
 }
 

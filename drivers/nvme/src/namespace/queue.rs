@@ -18,12 +18,24 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+/// What is beside the data of a read or a write that comes without metadata.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Beside {
+    /// Nothing.
+    Nothing,
+    /// What the controller makes and checks by itself.
+    Made,
+    /// What has to travel.
+    Carried,
+}
+
 pub(super) struct Queue {
     pair: Rc<RefCell<Pair>>,
     id: OwnerId,
     who: Token,
     facts: Arc<Facts>,
     shape: Arc<Shape>,
+    beside: Beside,
     /// Refused here.
     ready: Done,
     /// Wants a buffer first.
@@ -47,22 +59,21 @@ impl Queue {
     pub(super) fn new(pair: Rc<RefCell<Pair>>, id: OwnerId, who: Token, facts: Arc<Facts>, shape: Arc<Shape>, depth: u32) -> Queue {
         let depth = depth as usize;
         let (ready, ended) = (Vec::with_capacity(depth), Vec::with_capacity(depth));
-        Queue { pair, id, who, facts, shape, ready, wanting: VecDeque::new(), aside: HashMap::new(), ended, fused: Vec::new() }
-    }
-
-    /// Have its blocks metadata? Then requests have a word of this queue on them.
-    #[inline]
-    fn has_metadata(&self) -> bool {
-        self.facts.format.metadata_bytes > 0
+        let beside = match facts.has_metadata() {
+            false => Beside::Nothing,
+            true if facts.format.is_all_made() => Beside::Made,
+            true => Beside::Carried,
+        };
+        Queue { pair, id, who, facts, shape, beside, ready, wanting: VecDeque::new(), aside: HashMap::new(), ended, fused: Vec::new() }
     }
 
     /// Gives a request to the pair: as its own lists are, before anything of it is set aside, `word` says whose its metadata is.
-    #[inline]
+    #[cold]
     fn send(&mut self, cx: &mut Cx, mut io: Box<Io>, word: u64) {
-        if self.has_metadata() {
+        if self.facts.has_metadata() {
             io.push(word);
         }
-        self.pair.borrow_mut().submit(cx, io, None, self.id);
+        self.pair.borrow_mut().submit(cx, io, self.id, self.facts.as_ref());
     }
 
     /// Is the metadata of a request as long as it has to be, where it may have any?
@@ -100,7 +111,7 @@ impl Queue {
             op if op.has_range() && io.blocks == 0 => self.refuse(cx, io, Status::Ok),
             Op::Reset => {
                 let mut io = io;
-                if self.has_metadata() {
+                if self.facts.has_metadata() {
                     io.push(0);
                 }
                 self.pair.borrow_mut().submit_reset(cx, io, self.id);
@@ -109,7 +120,7 @@ impl Queue {
                 self.wanting.push_back((io, Copied::Least));
                 self.provide(cx);
             }
-            Op::Read | Op::Write if self.has_metadata() => {
+            Op::Read | Op::Write if self.facts.has_metadata() => {
                 self.wanting.push_back((io, Copied::Least));
                 self.provide(cx);
             }
@@ -226,7 +237,7 @@ impl Queue {
             self.refuse(cx, io, Status::Gone);
             return Ok(());
         };
-        let (first, second) = (first.with_fuse(Fuse::FIRST), second.with_fuse(Fuse::SECOND));
+        let (first, second) = (first.with_fuse(Fuse::FIRST).into(), second.with_fuse(Fuse::SECOND).into());
         let ids = (io.id(), write.id());
         let refused = self.pair.borrow_mut().submit_fused(cx, [(io, first), (write, second)], self.id);
         match refused {
@@ -242,6 +253,43 @@ impl Queue {
                 Err(io)
             }
         }
+    }
+
+    /// Ends what did not just go well, or of which there is more to say.
+    fn end(&mut self, cx: &mut Cx, done: &mut Done) {
+        let mut ended_now = std::mem::take(&mut self.ended);
+        for (mut io, end) in ended_now.drain(..) {
+            if !self.fused.is_empty() && self.fused.iter().any(|f| f.compare == io.id() || f.write == io.id()) {
+                let status = match end {
+                    Finished::Done(cqe) => ended(cqe.status(), io.op),
+                    Finished::Failed(why) => why,
+                    Finished::Misaligned => Status::Invalid,
+                    Finished::Reset => Status::Ok,
+                };
+                self.end_fused(cx, io, status, done);
+                continue;
+            }
+            if self.facts.has_metadata() {
+                io.pop();
+            }
+            match end {
+                Finished::Done(cqe) => {
+                    io.status = ended(cqe.status(), io.op);
+                    if let (Op::ZoneAppend, true, Some(zones)) = (io.op, io.status.is_ok(), &self.facts.zones) {
+                        zones::appended(&mut io, cqe.result(), zones);
+                    }
+                }
+                Finished::Failed(why) => io.status = why,
+                Finished::Reset => io.status = Status::Ok,
+                Finished::Misaligned => match self.copy_first(io) {
+                    Some(refused) => io = refused,
+                    None => continue,
+                },
+            }
+            self.restore(&mut io);
+            done.push(io);
+        }
+        self.ended = ended_now;
     }
 
     /// One of a fused pair has ended; with the other the request has.
@@ -327,9 +375,12 @@ fn bytes_of<T: doorbell_wire_nvme::Wire>(value: &T) -> &[u8] {
 impl BlockQueue for Queue {
     #[inline]
     fn submit(&mut self, cx: &mut Cx, io: Box<Io>) {
-        let nothing_beside = io.meta.is_empty() && (!self.has_metadata() || self.facts.format.is_all_made());
-        if self.shape.is_plain(&io) && io.blocks > 0 && nothing_beside && !self.facts.gone.load(Ordering::Relaxed) {
-            return self.send(cx, io, 0);
+        // Of one whose namespace has gone its pair makes no command.
+        if self.beside != Beside::Carried && io.meta.is_empty() && io.blocks > 0 && self.shape.is_plain(&io) {
+            return match self.beside {
+                Beside::Nothing => self.pair.borrow_mut().submit(cx, io, self.id, self.facts.as_ref()),
+                _ => self.send(cx, io, 0),
+            };
         }
         self.submit_other(cx, io);
     }
@@ -341,47 +392,21 @@ impl BlockQueue for Queue {
 
     #[inline]
     fn poll(&mut self, cx: &mut Cx, done: &mut Done) {
-        done.append(&mut self.ready);
-        let mut ended_now = std::mem::take(&mut self.ended);
+        if !self.ready.is_empty() {
+            done.append(&mut self.ready);
+        }
+        let before = done.len();
         {
             let mut pair = self.pair.borrow_mut();
             pair.look(cx);
-            pair.collect(self.id, &mut ended_now);
+            pair.collect(self.id, &mut self.ended, done);
         }
-        for (mut io, end) in ended_now.drain(..) {
-            if !self.fused.is_empty() && self.fused.iter().any(|f| f.compare == io.id() || f.write == io.id()) {
-                let status = match end {
-                    Finished::Done(cqe) => ended(cqe.status(), io.op),
-                    Finished::Failed(why) => why,
-                    Finished::Misaligned => Status::Invalid,
-                    Finished::Reset => Status::Ok,
-                };
-                self.end_fused(cx, io, status, done);
-                continue;
-            }
-            if self.has_metadata() {
-                io.pop();
-            }
-            match end {
-                Finished::Done(cqe) => {
-                    io.status = ended(cqe.status(), io.op);
-                    if let (Op::ZoneAppend, true, Some(zones)) = (io.op, io.status.is_ok(), &self.facts.zones) {
-                        zones::appended(&mut io, cqe.result(), zones);
-                    }
-                }
-                Finished::Failed(why) => io.status = why,
-                Finished::Reset => io.status = Status::Ok,
-                Finished::Misaligned => match self.copy_first(io) {
-                    Some(refused) => io = refused,
-                    None => continue,
-                },
-            }
-            if !self.aside.is_empty() {
-                self.restore(&mut io);
-            }
-            done.push(io);
+        if !self.aside.is_empty() {
+            done.iter_mut().skip(before).for_each(|io| self.restore(io));
         }
-        self.ended = ended_now;
+        if !self.ended.is_empty() {
+            self.end(cx, done);
+        }
         if !self.wanting.is_empty() {
             self.provide(cx);
         }

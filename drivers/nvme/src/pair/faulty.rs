@@ -1,7 +1,7 @@
 //! Faults that an operator asked for: the link is put behind one that has them.
 
 use super::Pair;
-use crate::link::{Faults, FaultyLink, QueueKind};
+use crate::link::{AnyLink, Faults, FaultyLink, QueueKind};
 use std::sync::Arc;
 
 impl Pair {
@@ -16,7 +16,7 @@ impl Pair {
             return;
         }
         if let Some(link) = self.link.take() {
-            self.link = Some(Box::new(FaultyLink::around(link, self.faults().clone())));
+            self.link = Some(AnyLink::other(FaultyLink::around(link, self.faults().clone())));
             self.admits_faults = true;
         }
     }

@@ -2,8 +2,8 @@
 
 use super::Translate;
 use crate::link::{Flight, OwnerId};
-use doorbell_block::{Cx, Io, Status as Ended, Token};
-use doorbell_wire_nvme::{Cqe, Sqe};
+use doorbell_block::{Cx, Done, Io, Status as Ended, Token};
+use doorbell_wire_nvme::{Cqe, SqeWords};
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -20,13 +20,45 @@ pub(crate) enum Finished {
     Reset,
 }
 
+/// What an owner wants to know of its requests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Wants {
+    /// What went well has its status set, and no more is said of it.
+    Status,
+    /// How each ended.
+    All,
+}
+
 struct Owner {
     generation: u32,
     /// None once it has left.
     who: Option<Token>,
     translate: Arc<dyn Translate + Send + Sync>,
     waiting: VecDeque<Flight>,
+    wants: Wants,
+    /// It was woken for what is here.
+    told: bool,
+    /// What went well, of those who want no more than that.
+    fine: Done,
     finished: Vec<(Box<Io>, Finished)>,
+}
+
+impl Owner {
+    /// Something is there for it. Whoever had something already was woken for that, and takes all that there is.
+    #[inline(always)]
+    fn tell(&mut self, cx: &mut Cx) {
+        if !self.told {
+            self.wake(cx);
+        }
+    }
+
+    #[cold]
+    fn wake(&mut self, cx: &mut Cx) {
+        self.told = true;
+        if let Some(who) = self.who {
+            cx.wake(who);
+        }
+    }
 }
 
 /// All owners.
@@ -38,21 +70,23 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    pub(super) fn join(&mut self, who: Token, depth: u32, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
+    pub(super) fn join(&mut self, who: Token, depth: u32, wants: Wants, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
         let depth = depth as usize;
         let free = self.owners.iter().position(|owner| owner.who.is_none());
         let index = match free {
             Some(index) => index,
             None => {
                 let none = translate.clone();
-                self.owners.push(Owner { generation: 0, who: None, translate: none, waiting: VecDeque::new(), finished: Vec::new() });
+                let (waiting, fine, finished) = (VecDeque::new(), Vec::new(), Vec::new());
+                self.owners.push(Owner { generation: 0, who: None, translate: none, waiting, wants, told: false, fine, finished });
                 self.owners.len() - 1
             }
         };
         let mut generation = 0;
         if let Some(owner) = self.owners.get_mut(index) {
-            (owner.who, owner.translate) = (Some(who), translate);
+            (owner.who, owner.translate, owner.wants, owner.told) = (Some(who), translate, wants, false);
             owner.waiting.reserve(depth);
+            owner.fine.reserve(depth);
             owner.finished.reserve(depth);
             generation = owner.generation;
         }
@@ -66,6 +100,7 @@ impl Lines {
             // None, unless it was dropped with requests out: those are lost, and counted by the pool.
             let lost = owner.waiting.len();
             owner.waiting.clear();
+            owner.fine.clear();
             owner.finished.clear();
             self.parked -= lost;
         }
@@ -91,8 +126,7 @@ impl Lines {
         self.parked > 0
     }
 
-    #[inline]
-    pub(super) fn command(&mut self, flight: &Flight) -> Option<Sqe> {
+    pub(super) fn command(&mut self, flight: &Flight) -> Option<SqeWords> {
         self.owner(flight.owner)?.translate.command(&flight.io)
     }
 
@@ -151,21 +185,37 @@ impl Lines {
         taken.into()
     }
 
-    #[inline]
+    /// A command has ended.
     pub(super) fn finish(&mut self, cx: &mut Cx, flight: Flight, end: Finished) {
         if let Some(owner) = self.owner(flight.owner) {
+            owner.tell(cx);
             owner.finished.push((flight.io, end));
-            if let Some(who) = owner.who {
-                cx.wake(who);
+        }
+    }
+
+    /// A request went well, as nearly all do.
+    #[inline(always)]
+    pub(super) fn went_well(&mut self, cx: &mut Cx, flight: Flight, cqe: Cqe) {
+        if let Some(owner) = self.owner(flight.owner) {
+            owner.tell(cx);
+            let mut io = flight.io;
+            match owner.wants {
+                Wants::Status => {
+                    io.status = Ended::Ok;
+                    owner.fine.push(io);
+                }
+                Wants::All => owner.finished.push((io, Finished::Done(cqe))),
             }
         }
     }
 
+    /// Appends all that has ended of an owner's: what went well to `fine`, where it wants no more, the rest to `rest`.
     #[inline]
-    pub(super) fn collect(&mut self, id: OwnerId, into: &mut Vec<(Box<Io>, Finished)>) {
+    pub(super) fn collect(&mut self, id: OwnerId, rest: &mut Vec<(Box<Io>, Finished)>, fine: &mut Done) {
         if let Some(owner) = self.owner(id) {
-            // Both keep the room that they have.
-            if into.is_empty() { std::mem::swap(&mut owner.finished, into) } else { into.append(&mut owner.finished) }
+            owner.told = false;
+            fine.append(&mut owner.fine);
+            rest.append(&mut owner.finished);
         }
     }
 }

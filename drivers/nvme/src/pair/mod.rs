@@ -12,17 +12,18 @@ mod lines;
 mod resets;
 mod watch;
 
-pub(crate) use lines::Finished;
+pub(crate) use lines::{Finished, Wants};
 pub(crate) use watch::Overdue;
 
 use crate::controller::take_place;
-use crate::link::{Completed, Flight, Link, Lost, OwnerId, Raw, Stage};
+use crate::link::{AnyLink, Completed, Flight, Link, Lost, OwnerId, Raw, Stage};
 use crate::shared::{Event, PairId, Shared, State};
 use crate::status::{may_repeat, was_refused};
-use doorbell_block::{Abort, Armed, Cx, Io, IoId, OpenError, Source, Status as Ended, Ticks, Token};
+use doorbell_block::{Abort, Armed, Cx, Done, Io, IoId, OpenError, Source, Status as Ended, Ticks, Token};
+use doorbell_mem::Leaving;
 use doorbell_pci::queue::Refusal;
 use doorbell_sys::epoll::{Interest, Mode, Poller};
-use doorbell_wire_nvme::{Cid, Sqe, Status};
+use doorbell_wire_nvme::{Cid, Cqe, SqeWords, Status};
 use lines::Lines;
 use std::cell::RefCell;
 use std::io;
@@ -33,8 +34,13 @@ use std::sync::atomic::Ordering;
 
 /// Makes the command of a request. One for each owner: its namespace.
 pub(crate) trait Translate {
+    /// The command of `io` where it is one of those that nearly all are, and can be told in a few steps.
+    fn plain(&self, _io: &Io) -> Option<SqeWords> {
+        None
+    }
+
     /// The command of `io`; `None` once its namespace is another or none.
-    fn command(&self, io: &Io) -> Option<Sqe>;
+    fn command(&self, io: &Io) -> Option<SqeWords>;
 
     /// May `io` be sent again though it may have been done already?
     fn may_repeat(&self, _io: &Io) -> bool {
@@ -46,7 +52,7 @@ pub(crate) trait Translate {
 pub(crate) struct RawOnly;
 
 impl Translate for RawOnly {
-    fn command(&self, _: &Io) -> Option<Sqe> {
+    fn command(&self, _: &Io) -> Option<SqeWords> {
         None
     }
 }
@@ -66,7 +72,7 @@ pub(crate) enum Life {
 
 /// A queue pair.
 pub(crate) struct Pair {
-    link: Option<Box<dyn Link>>,
+    link: Option<AnyLink>,
     life: Life,
     /// While held: give commands back at once instead of holding them.
     failing: bool,
@@ -160,8 +166,8 @@ impl Pair {
     }
 
     /// Takes an owner in.
-    pub(crate) fn join(&mut self, who: Token, depth: u32, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
-        self.lines.join(who, depth, translate)
+    pub(crate) fn join(&mut self, who: Token, depth: u32, wants: Wants, translate: Arc<dyn Translate + Send + Sync>) -> OwnerId {
+        self.lines.join(who, depth, wants, translate)
     }
 
     /// Lets an owner go; nothing of it is outstanding.
@@ -170,18 +176,41 @@ impl Pair {
         self.gather_no_more(id);
     }
 
-    /// Takes a command.
-    #[inline]
-    pub(crate) fn submit(&mut self, cx: &mut Cx, io: Box<Io>, raw: Option<Box<Raw>>, owner: OwnerId) {
-        self.now = cx.now();
-        let flight = Flight { io, raw, owner, since: self.now, tries: 0 };
-        if self.life == Life::Live && !self.lines.waits(owner) {
-            if let Some(flight) = self.start(cx, flight) {
-                self.lines.park_last(flight);
-            }
-            return;
+    /// Takes a request, of which `translate` makes the command: what its owner came with, if it goes at once.
+    #[inline(always)]
+    pub(crate) fn submit(&mut self, cx: &mut Cx, io: Box<Io>, owner: OwnerId, translate: &impl Translate) {
+        let flight = Flight { io, raw: None, owner, since: cx.now(), tries: 0 };
+        if self.life != Life::Live || self.lines.waits(owner) {
+            return self.hold(cx, flight);
         }
-        self.hold(cx, flight);
+        let submitted = match &mut self.link {
+            Some(AnyLink::Memory(link)) => link.put_made(flight, translate),
+            Some(AnyLink::Other(link)) => submit_made(link.as_mut(), flight, translate),
+            None => Err((flight, Refusal::Full)),
+        };
+        if let Err((flight, why)) = submitted {
+            self.came_back(cx, flight, why);
+        }
+    }
+
+    /// Takes a command that is not made of its request.
+    pub(crate) fn submit_raw(&mut self, cx: &mut Cx, io: Box<Io>, raw: Box<Raw>, owner: OwnerId) {
+        self.now = cx.now();
+        let flight = Flight { io, raw: Some(raw), owner, since: self.now, tries: 0 };
+        if self.life != Life::Live || self.lines.waits(owner) {
+            return self.hold(cx, flight);
+        }
+        if let Some(flight) = self.start(cx, flight) {
+            self.lines.park_last(flight);
+        }
+    }
+
+    #[cold]
+    fn came_back(&mut self, cx: &mut Cx, flight: Flight, why: Refusal) {
+        match why {
+            Refusal::Full => self.lines.park_last(flight),
+            why => self.refused(cx, flight, why),
+        }
     }
 
     #[cold]
@@ -195,14 +224,13 @@ impl Pair {
     }
 
     /// Gives a command to the link; back when there is no room.
-    #[inline]
     fn start(&mut self, cx: &mut Cx, mut flight: Flight) -> Option<Flight> {
         flight.since = self.now;
         let Some(link) = self.link.as_mut().filter(|link| link.has_room()) else { return Some(flight) };
         let sqe = match &flight.raw {
             Some(raw) => raw.sqe,
             None => match self.lines.command(&flight) {
-                Some(sqe) => sqe,
+                Some(sqe) => sqe.into(),
                 // What waited over a reset is not sent to whatever has its namespace's number now.
                 None => {
                     self.lines.finish(cx, flight, Finished::Failed(Ended::Gone));
@@ -227,6 +255,7 @@ impl Pair {
             Refusal::Misaligned | Refusal::TooLong => Finished::Misaligned,
             Refusal::Full => Finished::Failed(Ended::Invalid),
             Refusal::Unmapped => Finished::Failed(Ended::Internal),
+            Refusal::Nothing => Finished::Failed(Ended::Gone),
         };
         self.lines.finish(cx, flight, end);
     }
@@ -239,10 +268,10 @@ impl Pair {
         }
     }
 
-    /// Appends what has ended of an owner's.
+    /// Appends all that has ended of an owner's: what went well to `fine`, if it wants no more than that said, the rest to `rest`.
     #[inline]
-    pub(crate) fn collect(&mut self, id: OwnerId, into: &mut Vec<(Box<Io>, Finished)>) {
-        self.lines.collect(id, into);
+    pub(crate) fn collect(&mut self, id: OwnerId, rest: &mut Vec<(Box<Io>, Finished)>, fine: &mut Done) {
+        self.lines.collect(id, rest, fine);
     }
 
     /// Gives back what waits. What the device has is asked back by its supervisor where the device can.
@@ -276,11 +305,20 @@ impl Pair {
     }
 
     #[inline]
+    fn end_completed(&mut self, cx: &mut Cx) {
+        let mut done = std::mem::take(&mut self.done);
+        for completed in done.drain(..) {
+            self.completed(cx, completed);
+        }
+        self.done = done;
+    }
+
+    #[inline]
     fn completed(&mut self, cx: &mut Cx, done: Completed) {
         let Completed { flight, cqe } = done;
         let status = cqe.status();
-        if status.is_ok() && self.asked.is_empty() {
-            return self.lines.finish(cx, flight, Finished::Done(cqe));
+        if status.is_ok() && self.asked.is_empty() && flight.raw.is_none() {
+            return self.lines.went_well(cx, flight, cqe);
         }
         let asked = self.was_asked(&flight);
         let finished = asked || status.is_ok() || flight.raw.is_some() || !may_repeat(status);
@@ -356,7 +394,7 @@ impl Pair {
     // --- what its supervisor does, on its reactor
 
     /// Gives it a link, through which nothing goes yet.
-    pub(crate) fn set_link(&mut self, link: Box<dyn Link>) -> io::Result<()> {
+    pub(crate) fn set_link(&mut self, link: AnyLink) -> io::Result<()> {
         if let Some(fd) = link.descriptor() {
             self.poller.add(fd, 0, Interest::READ, Mode::Level)?;
         }
@@ -379,7 +417,7 @@ impl Pair {
     }
 
     /// Its link, to connect it.
-    pub(crate) fn link_mut(&mut self) -> Option<&mut Box<dyn Link>> {
+    pub(crate) fn link_mut(&mut self) -> Option<&mut AnyLink> {
         self.link.as_mut()
     }
 
@@ -505,21 +543,42 @@ impl Pair {
     }
 }
 
+/// Gives a request to a link behind its trait.
+#[inline(never)]
+fn submit_made(link: &mut dyn Link, flight: Flight, translate: &impl Translate) -> Result<(), (Flight, Refusal)> {
+    match translate.command(&flight.io) {
+        _ if !link.has_room() => Err((flight, Refusal::Full)),
+        Some(sqe) => link.submit(flight, &sqe.into()),
+        None => Err((flight, Refusal::Nothing)),
+    }
+}
+
+/// Keeps a completion that needs a second look.
+#[cold]
+fn keep(done: &mut Vec<Completed>, leaving: Leaving<'_, Flight>, cqe: Cqe) {
+    done.push(Completed { flight: leaving.take(), cqe });
+}
+
 impl Source for Pair {
     #[inline]
     fn reap(&mut self, cx: &mut Cx, budget: u32) -> u32 {
         self.now = cx.now();
         self.look_once = false;
-        let Some(link) = &mut self.link else {
-            self.let_in(cx);
-            return 0;
+        let reaped = match &mut self.link {
+            // Without a stop on the way, but for what needs a second look.
+            Some(AnyLink::Memory(link)) => {
+                let (lines, done, nothing_asked) = (&mut self.lines, &mut self.done, self.asked.is_empty());
+                Ok(link.reap_each(budget, |leaving, cqe| match nothing_asked && cqe.status().is_ok() && leaving.item().raw.is_none() {
+                    true => lines.went_well(cx, leaving.take(), cqe),
+                    false => keep(done, leaving, cqe),
+                }))
+            }
+            Some(AnyLink::Other(link)) => link.reap(self.now, budget, &mut self.done),
+            None => Ok(0),
         };
-        let mut done = std::mem::take(&mut self.done);
-        let reaped = link.reap(self.now, budget, &mut done);
-        for completed in done.drain(..) {
-            self.completed(cx, completed);
+        if !self.done.is_empty() {
+            self.end_completed(cx);
         }
-        self.done = done;
         self.let_in(cx);
         match reaped {
             Ok(n) => n,
@@ -554,7 +613,8 @@ impl Source for Pair {
 
     #[inline]
     fn busy(&self) -> bool {
-        let waits = self.life == Life::Live && self.lines.any_waits();
+        // Whoever waits for room for a fused pair is woken by a look.
+        let waits = (self.life == Life::Live && self.lines.any_waits()) || !self.wake_for_room.is_empty();
         !self.told && self.link.as_ref().is_some_and(|link| self.look_once || link.is_busy() || waits)
     }
 }

@@ -1,8 +1,8 @@
 use super::*;
-use crate::link::Flight;
+use crate::link::{Flight, Link};
 use crate::options::Policy;
 use doorbell_block::{ConsumerId, Op};
-use doorbell_wire_nvme::{Cid, IoCommand};
+use doorbell_wire_nvme::{Cid, IoCommand, Sqe};
 use std::cell::RefCell;
 use std::collections::VecDeque;
 
@@ -88,13 +88,13 @@ const ONCE: u64 = 0xacce;
 struct Reads(u32);
 
 impl Translate for Reads {
-    fn command(&self, io: &Io) -> Option<Sqe> {
+    fn command(&self, io: &Io) -> Option<SqeWords> {
         if io.lba == GONE {
             return None;
         }
         let mut sqe = IoCommand::Flush.encode().with_nsid(self.0);
         sqe.cdw10 = (io.lba as u32).into();
-        Some(sqe)
+        Some(SqeWords::from(&sqe))
     }
 
     fn may_repeat(&self, io: &Io) -> bool {
@@ -116,8 +116,8 @@ impl World {
         let id = shared.pair_id(cx.reactor());
         let mut pair = Pair::new(shared, id, cx.now()).unwrap();
         let desk = Rc::new(RefCell::new(Desk { room, ..Desk::default() }));
-        pair.set_link(Box::new(FakeLink(desk.clone()))).unwrap();
-        let owners = (0..owners).map(|n| pair.join(cx.token(ConsumerId(n)), 8, Arc::new(Reads(n + 1)))).collect();
+        pair.set_link(AnyLink::other(FakeLink(desk.clone()))).unwrap();
+        let owners = (0..owners).map(|n| pair.join(cx.token(ConsumerId(n)), 8, Wants::All, Arc::new(Reads(n + 1)))).collect();
         World { cx, pair, desk, owners }
     }
 
@@ -129,7 +129,7 @@ impl World {
     fn send(&mut self, owner: usize, lba: u64) {
         let mut io = self.cx.take_io().unwrap();
         (io.op, io.lba) = (Op::Read, lba);
-        self.pair.submit(&mut self.cx, io, None, self.owners[owner]);
+        self.pair.submit(&mut self.cx, io, self.owners[owner], &Reads(owner as u32 + 1));
     }
 
     /// Namespace and block of what the device has.
@@ -148,7 +148,7 @@ impl World {
     fn back(&mut self, owner: usize) -> Vec<(u64, Result<Status, Ended>)> {
         let (mut all, mut ended) = (Vec::new(), Vec::new());
         let cx = &mut self.cx;
-        self.pair.collect(self.owners[owner], &mut ended);
+        self.pair.collect(self.owners[owner], &mut ended, &mut Vec::new());
         for (io, end) in ended {
             let end = match end {
                 Finished::Done(cqe) => Ok(cqe.status()),
@@ -343,7 +343,7 @@ impl World {
         let pair = [(); 2].map(|()| {
             let mut io = self.cx.take_io().unwrap();
             (io.op, io.lba) = (Op::Compare, lba);
-            let sqe = Reads(owner as u32 + 1).command(&io).unwrap();
+            let sqe = Reads(owner as u32 + 1).command(&io).unwrap().into();
             (io, sqe)
         });
         match self.pair.submit_fused(&mut self.cx, pair, self.owners[owner]) {
@@ -418,7 +418,7 @@ fn a_reset_ends_with_a_bring_up_that_began_after_it() {
     assert_eq!(w.back(0), [], "that was the bring-up before");
     w.pair.shared.epoch.fetch_add(1, Ordering::AcqRel);
     w.reset(1);
-    w.pair.set_link(Box::new(FakeLink(w.desk.clone()))).unwrap();
+    w.pair.set_link(AnyLink::other(FakeLink(w.desk.clone()))).unwrap();
     w.pair.go_live(&mut w.cx);
     assert_eq!(w.back(0), [(77, Err(Ended::Ok))]);
     assert_eq!(w.back(1), [], "asked for while it was under way");
@@ -499,7 +499,7 @@ fn what_a_fault_holds_is_late_as_others_are_and_goes_again_after_a_reset() {
 fn faults_are_forgotten_when_asked_and_kept_for_the_next_link() {
     let mut w = World::new(8, 1).live();
     w.fault(false, 0, 9, Status::UNRECOVERED_READ);
-    w.pair.set_link(Box::new(FakeLink(w.desk.clone()))).unwrap();
+    w.pair.set_link(AnyLink::other(FakeLink(w.desk.clone()))).unwrap();
     w.send(0, 1);
     assert!(w.given().is_empty());
     assert!(w.pair.faults().clear(0) && !w.pair.faults().clear(0));
@@ -522,8 +522,8 @@ impl World {
     fn send_raw(&mut self, owner: usize, lba: u64) {
         let mut io = self.cx.take_io().unwrap();
         (io.op, io.lba) = (Op::Write, lba);
-        let raw = Raw { sqe: Reads(1).command(&io).unwrap(), pages: None };
-        self.pair.submit(&mut self.cx, io, Some(Box::new(raw)), self.owners[owner]);
+        let raw = Raw { sqe: Reads(1).command(&io).unwrap().into(), pages: None };
+        self.pair.submit_raw(&mut self.cx, io, Box::new(raw), self.owners[owner]);
     }
 }
 
@@ -570,5 +570,27 @@ fn an_admin_queue_that_is_lost_says_so_to_all_who_wait() {
     let mut back: Vec<u64> = w.back(0).iter().map(|b| b.0).collect();
     back.sort_unstable();
     assert_eq!(back, [1, 2, 3]);
+    assert_eq!(w.cx.boxes_out(), 0);
+}
+
+#[test]
+fn who_wants_no_more_than_a_status_gets_what_went_well_apart_and_one_wake() {
+    let mut w = World::new(8, 0).live();
+    let token = w.cx.token(ConsumerId(7));
+    w.owners.push(w.pair.join(token, 8, Wants::Status, Arc::new(Reads(1))));
+    (1..=3).for_each(|lba| w.send(0, lba));
+    w.send_raw(0, 4);
+    w.answer(0, Status::SUCCESS);
+    w.answer(0, Status::LBA_OUT_OF_RANGE);
+    w.answer(0, Status::SUCCESS);
+    w.answer(0, Status::SUCCESS);
+    assert_eq!(w.cx.take_ready().len(), 1);
+    let (mut rest, mut fine) = (Vec::new(), Vec::new());
+    w.pair.collect(w.owners[0], &mut rest, &mut fine);
+    let told: Vec<_> = fine.iter().map(|io| (io.lba, io.status)).collect();
+    assert_eq!(told, [(1, Ended::Ok), (3, Ended::Ok)]);
+    let rest_told: Vec<_> = rest.iter().map(|(io, end)| (io.lba, matches!(end, Finished::Done(cqe) if cqe.status().is_ok()))).collect();
+    assert_eq!(rest_told, [(2, false), (4, true)], "what failed, and what brought its own command, is told whole");
+    fine.into_iter().chain(rest.into_iter().map(|(io, _)| io)).for_each(|io| w.cx.put_io(io));
     assert_eq!(w.cx.boxes_out(), 0);
 }

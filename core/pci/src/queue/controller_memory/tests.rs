@@ -2,7 +2,7 @@ use super::super::{MemoryQueue, Pointing, QueueSpec};
 use super::*;
 use crate::{Area, Interrupts, IovaRange, Mapper, Trapped};
 use doorbell_mem::{Backing, Foreign, Region, Regions, SgList};
-use doorbell_wire_nvme::{IoCommand, Sqe, view};
+use doorbell_wire_nvme::{IoCommand, Sqe, SqeWords, view};
 use std::os::fd::BorrowedFd;
 
 struct Anywhere;
@@ -144,7 +144,7 @@ fn commands_lie_in_the_controller_at_the_addresses_that_it_was_told() {
     second.connect(2, 0, None).unwrap();
     assert!(!second.place_submissions_in(&memory), "one that is in use was moved");
     for nsid in 1..4u32 {
-        second.submit(SgList::default(), &IoCommand::Flush.encode().with_nsid(nsid)).unwrap();
+        second.submit(SgList::default(), &SqeWords::from(&IoCommand::Flush.encode().with_nsid(nsid))).unwrap();
         second.ring();
         let mut raw = [0; 64];
         Foreign::of(fake.memory.clone()).seg(5 * 4096 + u64::from(nsid - 1) * 64, 64).unwrap().read_at(0, &mut raw);

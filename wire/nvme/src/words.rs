@@ -1,0 +1,99 @@
+//! A submission queue entry as the eight words that it is in a ring: what a driver makes most of its commands in, where each field of a
+//! [`Sqe`] would be a store of its own.
+
+use crate::{Cid, Fuse, Psdt, Sqe, bytes, view};
+
+/// A submission queue entry (Base 2.1, 4.1.1) as numbers: bytes 8n to 8n + 7 are word n, the first of them its lowest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SqeWords([u64; 8]);
+
+const CID_SHIFT: u32 = 16;
+const PSDT_SHIFT: u32 = 14;
+const FUSE_SHIFT: u32 = 8;
+// What of word 0 each sets.
+const FUSE: u64 = 0b11 << FUSE_SHIFT;
+const PSDT: u64 = 0b11 << PSDT_SHIFT;
+const CID: u64 = 0xffff << CID_SHIFT;
+/// The number of blocks, in dword 12.
+const NLB: u64 = 0xffff;
+
+impl SqeWords {
+    /// Opcode.
+    #[inline]
+    pub const fn opcode(&self) -> u8 {
+        self.0[0].to_le_bytes()[0]
+    }
+
+    /// The same with another command identifier.
+    #[inline]
+    #[must_use]
+    pub const fn with_cid(mut self, cid: Cid) -> Self {
+        self.0[0] = (self.0[0] & !CID) | (cid.0 as u64) << CID_SHIFT;
+        self
+    }
+
+    /// The same as part of a fused operation.
+    #[must_use]
+    pub const fn with_fuse(mut self, fuse: Fuse) -> Self {
+        self.0[0] = (self.0[0] & !FUSE) | (fuse.0 as u64 & 0b11) << FUSE_SHIFT;
+        self
+    }
+
+    /// The same for other blocks, of a command that has them where Read and Write do (NVM 1.1, 3.3.4: SLBA and NLB): `blocks` is 1 to 65,536.
+    #[inline]
+    #[must_use]
+    pub const fn with_range(mut self, slba: u64, blocks: u32) -> Self {
+        self.0[5] = slba;
+        self.0[6] = (self.0[6] & !NLB) | (blocks.wrapping_sub(1) as u64 & NLB);
+        self
+    }
+
+    /// The same with its data at `pointer` (DPTR), which is what `psdt` says.
+    #[inline]
+    #[must_use]
+    pub const fn with_pointer(mut self, psdt: Psdt, pointer: [u64; 2]) -> Self {
+        self.0[0] = (self.0[0] & !PSDT) | (psdt.0 as u64 & 0b11) << PSDT_SHIFT;
+        [self.0[3], self.0[4]] = pointer;
+        self
+    }
+
+    /// The same with its metadata at `address` (MPTR).
+    #[inline]
+    #[must_use]
+    pub const fn with_metadata(mut self, address: u64) -> Self {
+        self.0[2] = address;
+        self
+    }
+
+    /// The words, in the order of a ring, which has their bytes in little-endian order.
+    #[inline]
+    pub const fn to_ring(self) -> [u64; 8] {
+        let [a, b, c, d, e, f, g, h] = self.0;
+        [a.to_le(), b.to_le(), c.to_le(), d.to_le(), e.to_le(), f.to_le(), g.to_le(), h.to_le()]
+    }
+}
+
+impl From<&Sqe> for SqeWords {
+    #[inline]
+    fn from(sqe: &Sqe) -> Self {
+        let mut words = [0; 8];
+        for (word, part) in words.iter_mut().zip(bytes(sqe).as_chunks::<8>().0) {
+            *word = u64::from_le_bytes(*part);
+        }
+        SqeWords(words)
+    }
+}
+
+impl From<SqeWords> for Sqe {
+    #[inline]
+    fn from(words: SqeWords) -> Self {
+        let mut raw = [0; 64];
+        for (word, part) in words.0.iter().zip(raw.as_chunks_mut::<8>().0) {
+            *part = word.to_le_bytes();
+        }
+        view::<Sqe>(&raw).copied().unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests;
