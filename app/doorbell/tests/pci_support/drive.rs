@@ -3,8 +3,8 @@
 use doorbell_mem::{Backing, Foreign, HugeSize, Regions, SgList};
 use doorbell_pci::queue::{MemoryQueue, Pointing, QueueSpec};
 use doorbell_pci::{Bar, Function, FunctionAddress, Interrupts, OpenOptions, PciError, Uevent, Uevents, open};
-use doorbell_wire_nvme::Sqe;
 use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Csts};
+use doorbell_wire_nvme::{Sqe, SqeWords};
 use rustix::event::{EventfdFlags, PollFd, PollFlags, Timespec, eventfd, poll};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
@@ -99,7 +99,10 @@ pub(crate) fn drives() {
         let end = Instant::now() + PATIENCE;
         while back.is_empty() {
             assert!(Instant::now() < end, "not in time: a completion");
-            queue.reap(8, |done| back.push(done.cqe.status()));
+            queue.reap(8, |leaving, cqe| {
+                leaving.take();
+                back.push(cqe.status());
+            });
         }
         assert!(back.len() == 1 && back[0].is_ok(), "{back:?}");
         let mut serial = [0; 5];
@@ -123,7 +126,7 @@ fn identify(queue: &mut MemoryQueue<SgList>, buffer: &Foreign, at: u64) {
     // Identify (06h), of the controller (01h).
     let mut sqe = Sqe::new(6);
     sqe.cdw10 = 1.into();
-    queue.submit(list, &sqe).map_err(|(_, why)| why).unwrap();
+    queue.submit(list, &SqeWords::from(&sqe)).map_err(|(_, why)| why).unwrap();
     queue.ring();
 }
 
