@@ -37,6 +37,7 @@ fn controller_of(drives: &Drives, params: &Reset) -> Result<std::rc::Rc<super::d
 /// `bdev_nvme_disable_controller`.
 pub(super) async fn disable(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
     let drive = controller_of(drives, &params)?;
+    let _reserved = drives.reserve(&params.name)?;
     if drive.controller().state() == State::Disabled {
         return Err(RpcError::errno(ALREADY).because(format!("{} is disabled already", params.name)));
     }
@@ -47,6 +48,7 @@ pub(super) async fn disable(drives: &Drives, params: Reset) -> Result<bool, RpcE
 /// `bdev_nvme_enable_controller`.
 pub(super) async fn enable(drives: &Drives, params: Reset) -> Result<bool, RpcError> {
     let drive = controller_of(drives, &params)?;
+    let _reserved = drives.reserve(&params.name)?;
     if drive.controller().state() != State::Disabled {
         return Err(RpcError::errno(ALREADY).because(format!("{} is not disabled", params.name)));
     }

@@ -321,12 +321,13 @@ impl Service {
         let (mut now, mut seen): (Vec<TcpAddress>, HashSet<&TcpAddress>) = Default::default();
         for found in log.found.iter().filter(|found| found.kind == SubsystemType::NVM) {
             match &found.id {
+                // What is attached and listed stays, however far down the list.
+                Some(TransportId::Tcp(address)) if seen.insert(address) && now.len() < ENTRIES_MAX => now.push(address.clone()),
                 Some(TransportId::Tcp(_)) if now.len() >= ENTRIES_MAX => {
                     if !self.said_long.replace(true) {
                         tracing::warn!(name = self.params.name, most = ENTRIES_MAX, "a discovery log lists more than is attached");
                     }
                 }
-                Some(TransportId::Tcp(address)) if seen.insert(address) => now.push(address.clone()),
                 Some(_) => {}
                 None => tracing::debug!(name = self.params.name, "an entry of a discovery log cannot be reached from here"),
             }

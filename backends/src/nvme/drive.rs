@@ -7,12 +7,14 @@ use crate::host::Host;
 use doorbell_bdev::NewBdev;
 use doorbell_block::{BlockDevice, Op, Status, WriteCache};
 use doorbell_control::ConfigCall;
-use doorbell_nvme::{Change, Controller, Namespace, PathId, State};
+use doorbell_nvme::{Change, Controller, Namespace, PathId, State, within};
 use doorbell_pci::PciAddress;
 use doorbell_reactor::AsyncQueue;
 use serde_json::Value;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -137,15 +139,31 @@ impl Drive {
             if through || namespace.described().usable.is_err() || self.controller.state() != State::Live {
                 continue;
             }
-            let status = match AsyncQueue::open(&host.local, namespace.clone(), 1).await {
-                Ok(queue) => queue.control(Op::Flush, 0, 0).await,
-                Err(_) => Status::Gone,
+            let flush = async {
+                match AsyncQueue::open(&host.local, namespace.clone(), 1).await {
+                    Ok(queue) => queue.control(Op::Flush, 0, 0).await,
+                    Err(_) => Status::Gone,
+                }
             };
+            let status = self.unless_disabled(host, &mut pin!(flush)).await.unwrap_or(Status::Aborted);
             if !matches!(status, Status::Ok | Status::Gone) {
                 tracing::error!(name = describe::bdev_name(self.name(), &namespace), %status, "not flushed");
             }
         }
         self.controller.clone().detach().await;
+    }
+
+    /// The end of `work`, unless the controller is had to stand still meanwhile: what goes through it would then not end.
+    async fn unless_disabled<T>(&self, host: &Host, work: &mut Pin<&mut impl Future<Output = T>>) -> Option<T> {
+        const LOOK_NS: u64 = 100_000_000;
+        loop {
+            if let Some(done) = within(&host.local, LOOK_NS, work.as_mut()).await {
+                return Some(done);
+            }
+            if self.controller.state() == State::Disabled {
+                return None;
+            }
+        }
     }
 
     /// The calls that would attach it again by all its paths.
@@ -293,13 +311,21 @@ pub(super) async fn let_go(drives: &Drives, drive: &Rc<Drive>) {
     drives.0.hotplug.leave(drive.address());
     drives.0.drives.borrow_mut().retain(|d| !Rc::ptr_eq(d, drive));
     let made = std::mem::take(&mut *drive.bdevs.borrow_mut());
-    // What openers sent to one that stands still would never be done.
-    if drive.controller.state() == State::Disabled {
-        drive.controller.clone().detach().await;
-    }
+    let host = &drives.0.host;
     // Openers let go first, so that what they had sent is done.
-    for Made { name, .. } in made {
-        unregister(&drives.0.host, Some(name)).await;
+    let left = async {
+        for Made { name, .. } in made {
+            unregister(host, Some(name)).await;
+        }
+    };
+    let mut left = pin!(left);
+    let mut has_left = drive.controller.state() != State::Disabled;
+    if has_left {
+        has_left = drive.unless_disabled(host, &mut left).await.is_some();
     }
+    // What openers sent to one that stands still is never done: it goes first.
     drive.controller.clone().detach().await;
+    if !has_left {
+        left.await;
+    }
 }

@@ -80,9 +80,10 @@ pub(super) async fn set(drives: &Drives, params: SetHotplug) -> Result<bool, Rpc
     Ok(true)
 }
 
-/// Looks no more. What was attached stays.
+/// Looks no more. What was attached stays. What was let go is forgotten: who looks again later may find another drive there.
 pub(super) async fn stop(drives: &Drives) {
     let Some(task) = drives.0.hotplug.task.take() else { return };
+    drives.0.hotplug.left.borrow_mut().clear();
     task.stopping.set(true);
     task.bell.ring();
     let ended = task.ended.take();

@@ -91,7 +91,8 @@ pub struct Entered<'a, T> {
     pub item: &'a T,
 }
 
-/// What a witness has released. It is in flight until it is taken.
+/// What a witness has released. It is in flight until it is taken: who drops this has it there for good, and its slot.
+#[must_use]
 pub struct Leaving<'a, T: Carrier> {
     table: &'a mut InFlight<T>,
     /// Of a slot that is there and has something.

@@ -299,7 +299,7 @@ impl<T: Carrier> MemoryQueue<T> {
     pub fn submit_pages(&mut self, item: T, sqe: &SqeWords, pages: Pages) -> Result<(), (T, Refusal)> {
         let cid = self.flight.insert(item).map_err(|item| (item, Refusal::Full))?;
         let pointer = pages.pointer();
-        self.put(sqe.with_cid(WireCid(cid.0)).with_pointer(pointer.psdt, pointer.words));
+        self.put(sqe.with_cid(WireCid(cid.0)).with_pointer(pointer.psdt, pointer.words).with_metadata(0));
         Ok(())
     }
 
@@ -411,6 +411,8 @@ impl<T: Carrier> MemoryQueue<T> {
             // SAFETY: the device says that it is done with this command, on this queue's own ring.
             let completion = unsafe { self.key.completion(cqe.cid().0) };
             if let Some(leaving) = self.flight.leave(&completion) {
+                // Before anybody else's code runs: were it to unwind, this entry must not be read again.
+                (self.head, self.phase) = (head, phase);
                 done(leaving, cqe);
             }
         }

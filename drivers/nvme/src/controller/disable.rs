@@ -12,8 +12,11 @@ use std::sync::atomic::Ordering;
 
 impl Controller {
     /// Shuts it down and has it stand still. What it had not finished waits, with all that comes, until [`Controller::enable`]; what goes to its
-    /// admin queue fails.
+    /// admin queue fails. Where requests failed at once already, because it could not be reached for too long, they go on to fail.
     pub async fn disable(&self) -> Result<(), NvmeError> {
+        if self.state() == State::Gone {
+            return Err(NvmeError::unusable(self.name(), "it has gone"));
+        }
         let done = self.0.waiting.borrow_mut().disable();
         self.0.shared.tell(Event::Disable);
         match done.await {
@@ -41,6 +44,8 @@ impl Inner {
     pub(super) async fn disable(self: &Rc<Self>) -> Then {
         tracing::info!(controller = %self.name, "it is disabled");
         let was_live = self.shared.state() == State::Live;
+        // From here on nobody takes it for one that does what it is given.
+        self.shared.set_state(State::Resetting);
         self.shared.epoch.fetch_add(1, Ordering::AcqRel);
         self.epoch.set(self.epoch.get() + 1);
         self.hold_all().await;
@@ -58,6 +63,9 @@ impl Inner {
             let pair = self.admin_pair.clone();
             self.env.local.with(move |cx| pair.borrow_mut().fail_fast(cx)).await;
             self.shared.set_state(State::Disabled);
+            // Who asked for a reset meanwhile does not wait for somebody to enable it.
+            let resets = self.waiting.borrow_mut().take_resets();
+            resets.into_iter().for_each(|w| w.send(false));
         }
         self.answer_disable(is_back);
         // One that does not stop is reset, whatever that takes.
@@ -86,7 +94,7 @@ impl Inner {
             Event::Disable => self.answer_disable(true),
             Event::Enable => return self.reset(&Why::Enabled).await,
             Event::Detach => return Then::Stop,
-            // It has nothing that could be late, and is looked at anew when it is enabled. Who asked for a reset hears of it then.
+            // It has nothing that could be late, and is looked at anew when it is enabled. A request for a reset ends then.
             Event::Again(_) | Event::Lost(..) | Event::Reset(..) | Event::Abort(..) | Event::Rescan => {}
         }
         Then::Go

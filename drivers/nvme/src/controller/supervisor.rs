@@ -50,6 +50,11 @@ impl Waiting {
         rx
     }
 
+    /// Those who wait for a reset.
+    pub(super) fn take_resets(&mut self) -> Vec<Sender<bool>> {
+        std::mem::take(&mut self.resets)
+    }
+
     /// Who waits for it to stand still.
     pub(super) fn take_disable(&mut self) -> Vec<Sender<bool>> {
         std::mem::take(&mut self.disable)
@@ -149,7 +154,7 @@ impl Inner {
 
     pub(super) async fn reset(self: &Rc<Self>, why: &Why) -> Then {
         let then = self.recover(why).await;
-        let waiting = std::mem::take(&mut self.waiting.borrow_mut().resets);
+        let waiting = self.waiting.borrow_mut().take_resets();
         waiting.into_iter().for_each(|w| w.send(then == Then::Go));
         then
     }
