@@ -613,8 +613,8 @@ impl Source for Pair {
 
     #[inline]
     fn busy(&self) -> bool {
-        // Whoever waits for room for a fused pair is woken by a look.
-        let waits = (self.life == Life::Live && self.lines.any_waits()) || !self.wake_for_room.is_empty();
+        // Whoever waits for room for a fused pair is woken by a look; while it is held there is none to be had.
+        let waits = (self.life == Life::Live && self.lines.any_waits()) || (self.carries() && !self.wake_for_room.is_empty());
         !self.told && self.link.as_ref().is_some_and(|link| self.look_once || link.is_busy() || waits)
     }
 }
