@@ -2,7 +2,8 @@
 //!
 //! The target serves memory, so each byte is copied once; what the transport adds is the rest. Both sides poll, and each is told how much
 //! of a core a request cost it. Instructions are those of the target in user space, by callgrind, with a null device in place of memory, whose
-//! copy is not the target's: the host runs free meanwhile, so that the target, which is fifty times slower then, always has work.
+//! copy is not the target's: the host runs free meanwhile, so that the target, which is fifty times slower then, has work
+//! most of the time. Where the host is starved it has not: turns that found nothing are in the count.
 
 use crate::bench::{self, Bench};
 use crate::command::{doorbell, output};
