@@ -86,7 +86,6 @@ pub(crate) fn is_flush_all(sqe: &Sqe) -> bool {
 pub(crate) const FLUSH_ALL: Plan = Plan { op: Op::Flush, shape: Shape::FlushAll, ..Plan::NOTHING };
 
 /// Checks a command against its namespace and says what is to be done.
-#[inline]
 pub(crate) fn plan(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
     // Most commands are these two, and of their many fields few mean something here.
     let plan = match sqe.io_opcode() {
@@ -143,7 +142,18 @@ fn other(sqe: &Sqe, facts: &Facts) -> Result<Plan, Status> {
     })
 }
 
-#[inline]
+/// The plan of a read or a write that the namespace can do; `None` for any other command, and for what has to be refused.
+#[inline(always)]
+pub(crate) fn plain(sqe: &Sqe, facts: &Facts) -> Option<Plan> {
+    let (op, way) = match sqe.io_opcode() {
+        IoOpcode::READ => (Op::Read, Way::ToHost),
+        IoOpcode::WRITE if !facts.read_only => (Op::Write, Way::FromHost),
+        _ => return None,
+    };
+    transfer(op, way, &ReadWrite::parse(sqe), facts).ok().filter(|plan| facts.ops.has(plan.op))
+}
+
+#[inline(always)]
 fn transfer(op: Op, way: Way, c: &ReadWrite, facts: &Facts) -> Result<Plan, Status> {
     if c.extension_type != 0 || (op == Op::Write && c.directive_type != 0) {
         return Err(Status::INVALID_FIELD);

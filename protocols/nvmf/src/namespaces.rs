@@ -43,6 +43,31 @@ pub(crate) enum Found {
     Nothing,
 }
 
+/// A namespace's queue, to which a command may go.
+pub(crate) struct Reached<'a> {
+    pub(crate) id: QueueId,
+    queue: &'a mut Queue,
+    unkicked: &'a mut Vec<u32>,
+}
+
+impl Reached<'_> {
+    #[inline]
+    pub(crate) fn facts(&self) -> &Facts {
+        &self.queue.facts
+    }
+
+    /// Submits; the kick comes at the end of the run.
+    #[inline]
+    pub(crate) fn submit(self, cx: &mut Cx, io: Box<Io>) {
+        self.queue.queue.submit(cx, io);
+        self.queue.outstanding += 1;
+        if !self.queue.unkicked {
+            self.queue.unkicked = true;
+            self.unkicked.push(self.id.at);
+        }
+    }
+}
+
 /// A subsystem that connections of this group reach.
 struct Attached {
     subsystem: u64,
@@ -245,17 +270,29 @@ impl Namespaces {
         self.queues.get(id.at as usize)?.as_ref().filter(|q| q.serial == id.serial).map(|q| &q.facts)
     }
 
+    /// A queue, unless it is going.
+    #[inline]
+    fn open_queue(&mut self, id: QueueId) -> Option<Reached<'_>> {
+        let queue = self.queues.get_mut(id.at as usize)?.as_mut().filter(|q| q.serial == id.serial && !q.leaving)?;
+        Some(Reached { id, queue, unkicked: &mut self.unkicked })
+    }
+
+    /// The queue of a namespace of an attached subsystem, if it works.
+    #[inline]
+    pub(crate) fn reach(&mut self, attached: u32, nsid: u32) -> Option<Reached<'_>> {
+        match self.find(attached, nsid) {
+            Found::Queue(id) => self.open_queue(id),
+            Found::Broken | Found::Nothing => None,
+        }
+    }
+
     /// Submits; the kick comes at the end of the run.
     #[inline]
     pub(crate) fn submit(&mut self, cx: &mut Cx, id: QueueId, io: Box<Io>) -> Result<(), Box<Io>> {
-        let Some(q) = self.get(id).filter(|q| !q.leaving) else { return Err(io) };
-        q.queue.submit(cx, io);
-        q.outstanding += 1;
-        if !q.unkicked {
-            q.unkicked = true;
-            self.unkicked.push(id.at);
+        match self.open_queue(id) {
+            Some(queue) => Ok(queue.submit(cx, io)),
+            None => Err(io),
         }
-        Ok(())
     }
 
     /// One kick for everything submitted since.

@@ -84,7 +84,7 @@ pub use nqn::{DISCOVERY_NQN, NQN_LEN_MAX, Nqn, NqnError, NqnField};
 pub use sgl::{Sgl, SglDescriptor};
 pub use sqe::{CommandFlags, Fuse, Psdt, Sqe};
 pub use status::{Status, StatusCodeType};
-pub use words::SqeWords;
+pub use words::{CqeWords, SqeWords};
 
 pub use zerocopy::little_endian::{U16, U32, U64, U128};
 
@@ -107,6 +107,11 @@ pub fn view_mut<T: Wire>(bytes: &mut [u8]) -> Option<&mut T> {
 /// The bytes of a wire structure, as they travel.
 pub fn bytes<T: Wire>(value: &T) -> &[u8] {
     value.as_bytes()
+}
+
+/// The bytes of a wire structure, to be written.
+pub fn bytes_mut<T: Wire>(value: &mut T) -> &mut [u8] {
+    value.as_mut_bytes()
 }
 
 /// Namespace id that means every namespace of the controller (Base 2.1, 3.2.1.2).

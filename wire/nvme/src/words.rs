@@ -1,7 +1,7 @@
-//! A submission queue entry as the eight words that it is in a ring: what a driver makes most of its commands in, where each field of a
-//! [`Sqe`] would be a store of its own.
+//! Queue entries as the words that they are in a ring, where each field of a [`Sqe`] or a [`Cqe`](crate::Cqe) would be a store of its own: what a driver
+//! makes most of its commands in, and a controller its completions.
 
-use crate::{Cid, Fuse, Psdt, Sqe, bytes, view};
+use crate::{Cid, Fuse, Psdt, Sqe, Status, bytes, view};
 
 /// A submission queue entry (Base 2.1, 4.1.1) as numbers: bytes 8n to 8n + 7 are word n, the first of them its lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,6 +92,26 @@ impl From<SqeWords> for Sqe {
             *part = word.to_le_bytes();
         }
         view::<Sqe>(&raw).copied().unwrap_or_default()
+    }
+}
+
+/// A completion queue entry (Base 2.1, 4.2.1) as numbers, as [`SqeWords`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct CqeWords([u64; 2]);
+
+impl CqeWords {
+    /// An answer to a command: its status and result, what its submission queue is and where its head; phase 0.
+    #[inline]
+    #[must_use]
+    pub const fn new(cid: Cid, status: Status, result: u64, (sqid, sqhd): (u16, u16)) -> Self {
+        Self([result, sqhd as u64 | (sqid as u64) << 16 | (cid.0 as u64) << 32 | (status.bits() as u64) << 49])
+    }
+
+    /// The words, in the order of a ring, with the phase tag.
+    #[inline]
+    pub const fn to_ring(self, phase: bool) -> [u64; 2] {
+        let [result, rest] = self.0;
+        [result.to_le(), (rest | (phase as u64) << 48).to_le()]
     }
 }
 

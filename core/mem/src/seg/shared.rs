@@ -40,6 +40,21 @@ impl Seg {
         self.word64(offset).store(value.to_le(), Ordering::Release);
     }
 
+    /// Writes words that follow each other, in their order and as they are: who reads the last sees those before it.
+    ///
+    /// # Panics
+    /// As `load32`.
+    #[inline]
+    pub fn store_words<const N: usize>(&self, offset: u32, words: [u64; N]) {
+        self.check(offset, N * 8);
+        let at = self.address().wrapping_add(offset as usize).cast::<u64>();
+        assert!(at.is_aligned(), "a word that is not aligned");
+        for (n, word) in words.into_iter().enumerate() {
+            // SAFETY: as in word32; `n` is below N.
+            unsafe { AtomicU64::from_ptr(at.add(n)) }.store(word, Ordering::Release);
+        }
+    }
+
     #[inline]
     fn word32(&self, offset: u32) -> &AtomicU32 {
         self.check(offset, 4);

@@ -127,4 +127,9 @@ fn words_are_read_and_written_whole_and_only_where_they_are_aligned() {
     for wrong in [2u32, 61, 64] {
         assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| s.load32(wrong))).is_err(), "{wrong}");
     }
+    s.store_words(48, [1, 2]);
+    assert_eq!((s.load64(40), s.load64(48), s.load64(56)), (0, 1, 2));
+    for wrong in [44u32, 56, 64] {
+        assert!(std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| s.store_words(wrong, [1, 2]))).is_err(), "{wrong}");
+    }
 }

@@ -269,9 +269,10 @@ impl Function {
             return self.finish(cx, place, slot, Status::ABORT_LIMIT_EXCEEDED, 0);
         }
         let under_way = found.and_then(|s| self.slots.get(s)).filter(|s| s.step == Step::AtDevice && s.aborter.is_none());
-        match under_way.map(|s| (s.id, s.queue, &mut s.aborter)) {
-            Some((Some(id), queue, aborter)) => {
-                *aborter = Some(slot);
+        match under_way.and_then(|s| Some((s.id?, s))) {
+            Some((id, s)) => {
+                let queue = s.queue;
+                (s.aborter, s.direct) = (Some(slot), false);
                 self.aborts += 1;
                 place.namespaces.abort(cx, queue, id);
             }

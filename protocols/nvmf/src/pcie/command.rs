@@ -2,6 +2,7 @@
 
 use super::function::{Function, Place};
 use super::pointer::Gather;
+use crate::controller::Controller;
 use crate::io::{self, Plan, Shape, Way};
 use crate::namespaces::{Found, QueueId};
 use doorbell_block::{Cx, Flags, Io, Op};
@@ -13,6 +14,16 @@ struct Asked {
     queue: QueueId,
     /// Does the namespace lose what was not flushed when the power goes?
     volatile: bool,
+}
+
+/// What became of the entry at the head of a queue.
+enum Taken {
+    /// It is on its way.
+    Yes,
+    /// There is none, or no slot for it.
+    No,
+    /// It lies in the slot that is free next, and is more than a plain transfer.
+    Copied,
 }
 
 /// What became of a command before it was taken.
@@ -29,9 +40,55 @@ impl Function {
     /// Takes the entry at the head of a queue, for which there is one, and room for its completion. False if it has to wait.
     #[inline]
     pub(super) fn take_command(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize) -> bool {
-        let Some(Some(sq)) = self.sqs.get_mut(at) else { return false };
-        let Some(sqe) = sq.fetch() else { return false };
+        match self.take_plain(cx, place, at) {
+            Taken::Yes => true,
+            Taken::No => false,
+            Taken::Copied => self.take_other(cx, place, at),
+        }
+    }
+
+    /// Copies the entry into a slot, where the host changes it no more, and sends it on its way if it is a read or a write with nothing
+    /// special about it. Whatever is special, missing or wrong is found again by who takes other commands.
+    #[inline(always)]
+    fn take_plain(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize) -> Taken {
+        let Some(Some(sq)) = self.sqs.get_mut(at) else { return Taken::No };
+        let Some(next) = self.slots.next() else { return Taken::No };
+        let (number, sqe) = (next.number, &mut next.slot.sqe);
+        if !sq.fetch(sqe) {
+            return Taken::No;
+        }
+        if at == 0 || sqe.fuse() != Fuse::NORMAL || sq.fused.is_some() {
+            return Taken::Copied;
+        }
+        let reached = self.attached.and_then(|attached| place.namespaces.reach(attached, sqe.nsid()));
+        let Some((queue, plan)) = reached.and_then(|queue| io::plain(sqe, queue.facts()).map(|plan| (queue, plan))) else {
+            return Taken::Copied;
+        };
+        if plan.op == Op::Write && queue.facts().volatile && forces_unit_access(self.controller.as_deref()) {
+            return Taken::Copied;
+        }
+        let Some(cq) = self.cqs.get_mut(usize::from(sq.cqid)).and_then(Option::as_mut) else { return Taken::Copied };
+        let Some(mut io) = cx.take_io() else { return Taken::Copied };
+        if Gather::new(&self.memory, plan.way == Way::ToHost, &mut io.sg).all(sqe, plan.bytes, plan.loose).is_err() {
+            cx.put_io(io);
+            return Taken::Copied;
+        }
+        (io.op, io.flags, io.lba, io.blocks, io.tag) = (plan.op, plan.flags, plan.lba, plan.blocks, number.into());
+        next.slot.plan = plan;
+        next.take_direct(sq.wanted.qid, queue.id, io.id());
+        sq.advance();
+        sq.outstanding += 1;
+        cq.outstanding += 1;
+        self.at_device += 1;
+        queue.submit(cx, io);
+        Taken::Yes
+    }
+
+    /// Takes the command that lies in the slot that is free next.
+    fn take_other(&mut self, cx: &mut Cx, place: &mut Place<'_>, at: usize) -> bool {
+        let Some(Some(sq)) = self.sqs.get(at) else { return false };
         let (qid, cqid) = (sq.wanted.qid, usize::from(sq.cqid));
+        let Some(sqe) = self.slots.next().map(|next| next.slot.sqe) else { return false };
         let Some(slot) = self.slots.take(qid, &sqe) else { return false };
         // What needs a box gets it before the entry counts as taken.
         let prepared = if qid == 0 { Prepared::Ready } else { self.prepare(cx, place, slot, &sqe) };
@@ -60,7 +117,6 @@ impl Function {
     }
 
     /// Everything that can be done before an I/O command is taken: checks, a box, its data.
-    #[inline]
     fn prepare(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16, sqe: &Sqe) -> Prepared {
         let asked = match self.examine(place, sqe) {
             Ok(asked) => asked,
@@ -87,7 +143,7 @@ impl Function {
             (s.plan, s.queue, s.io) = (asked.plan, asked.queue, io);
             if asked.volatile
                 && matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy)
-                && self.controller.as_ref().is_some_and(|c| c.association.forces_unit_access())
+                && forces_unit_access(self.controller.as_deref())
             {
                 s.plan.flags = s.plan.flags.with(Flags::FUA);
             }
@@ -118,7 +174,6 @@ impl Function {
         Ok(Some(io))
     }
 
-    #[inline]
     fn examine(&self, place: &Place<'_>, sqe: &Sqe) -> Result<Asked, Status> {
         if sqe.is_fabrics() {
             return Err(Status::INVALID_OPCODE.dnr());
@@ -189,7 +244,6 @@ impl Function {
     }
 
     /// A command that was prepared goes its way.
-    #[inline]
     fn execute(&mut self, cx: &mut Cx, place: &mut Place<'_>, slot: u16) {
         let Some(s) = self.slots.get(slot) else { return };
         let plan = &s.plan;
@@ -204,4 +258,10 @@ impl Function {
             Shape::Unmaps { .. } | Shape::Copies { .. } => self.begin_ranges(cx, place, slot),
         }
     }
+}
+
+/// Has the host switched its write cache off?
+#[inline]
+fn forces_unit_access(controller: Option<&Controller>) -> bool {
+    controller.is_some_and(|c| c.association.forces_unit_access())
 }

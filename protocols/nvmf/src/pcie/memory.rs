@@ -134,7 +134,18 @@ impl Memory {
 
     /// Appends `len` bytes from `address`; false when one of them is not mapped, or not for writing.
     #[inline]
-    pub(crate) fn gather(&self, mut address: u64, mut len: u32, to_write: bool, into: &mut SgList) -> bool {
+    pub(crate) fn gather(&self, address: u64, len: u32, to_write: bool, into: &mut SgList) -> bool {
+        match self.piece(address, len, to_write) {
+            Some(seg) if len > 0 && seg.len() == len => {
+                into.push(seg);
+                true
+            }
+            _ => self.gather_pieces(address, len, to_write, into),
+        }
+    }
+
+    #[cold]
+    fn gather_pieces(&self, mut address: u64, mut len: u32, to_write: bool, into: &mut SgList) -> bool {
         while len > 0 {
             let Some(seg) = self.piece(address, len, to_write) else { return false };
             if seg.is_empty() {

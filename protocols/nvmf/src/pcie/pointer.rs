@@ -28,7 +28,6 @@ impl<'a> Gather<'a> {
         Gather { memory, to_write, sg, run: (0, 0) }
     }
 
-    #[inline]
     fn add(&mut self, address: u64, len: u32) -> Result<(), Status> {
         let (start, so_far) = self.run;
         if so_far > 0 && start.wrapping_add(so_far.into()) == address {
@@ -47,12 +46,25 @@ impl<'a> Gather<'a> {
     }
 
     /// Gathers `len` bytes where a command says that they are. `loose`: an SGL may be longer than that.
-    #[inline]
-    pub(super) fn all(mut self, sqe: &Sqe, len: u32, loose: bool) -> Result<(), Status> {
+    #[inline(always)]
+    pub(super) fn all(self, sqe: &Sqe, len: u32, loose: bool) -> Result<(), Status> {
+        // One page, or two that follow each other.
+        if sqe.flags.psdt() == Psdt::PRP
+            && let Some((one, two)) = prps(sqe)
+            && one & 3 == 0
+            && let first = PAGE - in_page(one)
+            && (len <= first || len - first <= PAGE && one.wrapping_add(first.into()) == two)
+        {
+            return Gather { run: (one, len), ..self }.finish();
+        }
+        self.any(sqe, len, loose)
+    }
+
+    #[inline(never)]
+    fn any(mut self, sqe: &Sqe, len: u32, loose: bool) -> Result<(), Status> {
         match sqe.flags.psdt() {
             Psdt::PRP => {
-                let pointer: &[u8; 16] = bytes(&sqe.dptr).first_chunk().ok_or(Status::INTERNAL_ERROR)?;
-                let (one, two) = (word(pointer, 0), word(pointer, 8));
+                let (one, two) = prps(sqe).ok_or(Status::INTERNAL_ERROR)?;
                 self.prps(one, two, len)?;
             }
             Psdt::SGL_BUFFER | Psdt::SGL_SGL => self.sgl(sqe.sgl(), len, loose)?,
@@ -61,7 +73,6 @@ impl<'a> Gather<'a> {
         self.finish()
     }
 
-    #[inline]
     fn prps(&mut self, one: u64, two: u64, len: u32) -> Result<(), Status> {
         if one & 3 != 0 {
             return Err(Status::PRP_OFFSET_INVALID.dnr());
@@ -76,7 +87,6 @@ impl<'a> Gather<'a> {
         }
     }
 
-    #[inline]
     fn page(&mut self, address: u64, len: u32) -> Result<(), Status> {
         if in_page(address) != 0 {
             return Err(Status::PRP_OFFSET_INVALID.dnr());
@@ -177,6 +187,13 @@ impl<'a> Gather<'a> {
         *left -= len;
         if len > 0 { self.add(addr, len) } else { Ok(()) }
     }
+}
+
+/// The two PRP entries of a command.
+#[inline]
+fn prps(sqe: &Sqe) -> Option<(u64, u64)> {
+    let pointer: &[u8; 16] = bytes(&sqe.dptr).first_chunk()?;
+    Some((word(pointer, 0), word(pointer, 8)))
 }
 
 #[inline]

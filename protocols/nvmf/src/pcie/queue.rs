@@ -2,7 +2,7 @@
 
 use super::doorbell::{Doorbells, Which};
 use super::memory::{Ring, Span};
-use doorbell_wire_nvme::{Cqe, Sqe, bytes, view};
+use doorbell_wire_nvme::{CqeWords, Sqe, bytes_mut};
 
 /// What the host asks a queue to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,13 +45,12 @@ impl Sq {
         Sq { wanted, ring: Some(ring), head: 0, cqid, outstanding: 0, fused: None, deleter: None, wrong: None }
     }
 
-    /// The entry at the head: copied, so that nobody changes it any more.
+    /// Copies the entry at the head to where nobody changes it any more; false if the queue's memory is away.
     #[inline]
-    pub(super) fn fetch(&self) -> Option<Sqe> {
-        let (seg, at) = self.ring.as_ref()?.at(self.head * SQE)?;
-        let mut raw = [0; SQE as usize];
-        seg.read_at(at, &mut raw);
-        view::<Sqe>(&raw).copied()
+    pub(super) fn fetch(&self, into: &mut Sqe) -> bool {
+        let Some((seg, at)) = self.ring.as_ref().and_then(|ring| ring.at(self.head * SQE)) else { return false };
+        seg.read_at(at, bytes_mut(into));
+        true
     }
 
     /// How many entries there are up to a tail; `None` if the queue cannot have that one.
@@ -120,13 +119,9 @@ impl Cq {
 
     /// Writes a completion. The word with the phase comes last and all at once.
     #[inline]
-    pub(super) fn post(&mut self, cqe: &Cqe) {
-        let cqe = cqe.with_phase(self.phase);
-        let raw = bytes(&cqe);
-        let word = |at: usize| raw.get(at..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b));
+    pub(super) fn post(&mut self, cqe: CqeWords) {
         let Some((seg, at)) = self.ring.as_ref().and_then(|r| r.at(self.tail * CQE)) else { return };
-        seg.store64(at, word(0));
-        seg.store64(at + 8, word(8));
+        seg.store_words(at, cqe.to_ring(self.phase));
         self.tail += 1;
         if self.tail >= self.wanted.size {
             (self.tail, self.phase) = (0, !self.phase);

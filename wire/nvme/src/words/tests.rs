@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Fuse, IoCommand, ReadWrite, Sgl, U64};
+use crate::{Cqe, Fuse, IoCommand, ReadWrite, Sgl, U64};
 
 #[test]
 fn words_and_fields_say_the_same() {
@@ -19,4 +19,14 @@ fn words_and_fields_say_the_same() {
     assert_eq!(Sqe::from(made.with_pointer(Psdt::PRP, pointer)).flags.psdt(), Psdt::PRP);
     let ring: std::vec::Vec<u8> = made.to_ring().into_iter().flat_map(u64::to_ne_bytes).collect();
     assert_eq!(ring, bytes(&wanted));
+}
+
+#[test]
+fn words_of_a_completion_say_what_its_fields_do() {
+    for (status, phase) in [(Status::SUCCESS, true), (Status::SUCCESS, false), (Status::INVALID_FIELD.dnr().more().with_crd(3), true)] {
+        let wanted = Cqe::new(Cid(0xbeef), status).with_result(0x0102_0304_0506_0708).with_sqhd(0x1234).with_sqid(0xfffe).with_phase(phase);
+        let made = CqeWords::new(Cid(0xbeef), status, 0x0102_0304_0506_0708, (0xfffe, 0x1234)).to_ring(phase);
+        let ring: std::vec::Vec<u8> = made.into_iter().flat_map(u64::to_ne_bytes).collect();
+        assert_eq!(ring, bytes(&wanted));
+    }
 }
