@@ -1,8 +1,8 @@
 //! A device that keeps what it is given until it is told to go on.
 
 use crate::MemoryDevice;
-use doorbell_block::{Abort, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Io, OpenError, Status, Token};
-use std::sync::atomic::{AtomicBool, Ordering};
+use doorbell_block::{Abort, BlockDevice, BlockQueue, Cx, DeviceInfo, Done, Flags, Io, Op, OpenError, Status, Token};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex};
 
 #[derive(Clone)]
@@ -12,11 +12,21 @@ pub(super) struct Gate {
     /// Does it heed aborts?
     stubborn: bool,
     owner: Arc<Mutex<Option<Token>>>,
+    /// Writes that had to last at once.
+    forced: Arc<AtomicU32>,
 }
 
 impl Gate {
     pub(super) fn new(stubborn: bool) -> Gate {
-        Gate { inner: MemoryDevice::new(9, 4096), shut: Arc::default(), stubborn, owner: Arc::default() }
+        Gate::before(MemoryDevice::new(9, 4096), stubborn)
+    }
+
+    pub(super) fn before(inner: MemoryDevice, stubborn: bool) -> Gate {
+        Gate { inner, shut: Arc::default(), stubborn, owner: Arc::default(), forced: Arc::default() }
+    }
+
+    pub(super) fn forced(&self) -> u32 {
+        self.forced.load(Ordering::Relaxed)
     }
 
     pub(super) fn shut(&self) {
@@ -54,6 +64,9 @@ struct Queue {
 
 impl BlockQueue for Queue {
     fn submit(&mut self, cx: &mut Cx, io: Box<Io>) {
+        if io.op == Op::Write && io.flags.has(Flags::FUA) {
+            self.gate.forced.fetch_add(1, Ordering::Relaxed);
+        }
         if self.gate.shut.load(Ordering::Relaxed) { self.held.push(io) } else { self.inner.submit(cx, io) }
     }
 

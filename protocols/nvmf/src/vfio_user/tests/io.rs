@@ -1,5 +1,6 @@
 //! Data, by PRPs and SGLs, and what is refused.
 
+use super::gate::Gate;
 use super::*;
 use doorbell_wire_nvme::range::DsmRange;
 
@@ -221,4 +222,18 @@ fn fused_commands_are_one_and_halves_fail() {
     assert_eq!((second.cid(), second.status()), (plain, Status::SUCCESS));
     assert!(guest.get(DATA, 4096) == new);
     assert_eq!(rig.cx.boxes_out(), 0);
+}
+
+#[test]
+fn a_host_that_has_switched_the_write_cache_off_has_every_write_forced() {
+    let gate = Gate::before(MemoryDevice::new(9, 4096).volatile(), false);
+    let mut rig = Rig::new(VfioUserOptions::default(), gate.clone(), 64);
+    let mut guest = ready(&mut rig);
+    let write = write(0, 8, BASE + DATA, 0);
+    for (on, forced) in [(1, 0), (0, 1), (0, 2), (1, 2)] {
+        let cache = Sqe { cdw10: U32::new(6), cdw11: U32::new(on), ..raw(9) };
+        assert_eq!(guest.command(&mut rig, 0, &cache).status(), Status::SUCCESS);
+        assert_eq!(guest.command(&mut rig, 1, &write).status(), Status::SUCCESS);
+        assert_eq!(gate.forced(), forced);
+    }
 }

@@ -124,6 +124,25 @@ fn a_tail_that_cannot_be_is_told_once_and_harms_nobody() {
 }
 
 #[test]
+fn an_abort_that_was_not_heeded_says_so_when_its_command_ends() {
+    let gate = Gate::new(true);
+    let mut rig = Rig::new(VfioUserOptions::default(), gate.clone(), 64);
+    let mut guest = ready(&mut rig);
+    gate.shut();
+    let one = guest.push(1, &read(0, 8, BASE + DATA, 0));
+    guest.kick(&mut rig, 1);
+    rig.settle();
+    let abort = guest.push(0, &prp(AdminCommand::Abort(Abort { sqid: 1, cid: one }).encode(), 0, 0));
+    guest.kick(&mut rig, 0);
+    rig.settle();
+    assert!(guest.reap(&mut rig, 0).is_none() && guest.reap(&mut rig, 1).is_none());
+    gate.open(&mut rig);
+    let (c, a) = (guest.reap(&mut rig, 1).unwrap(), guest.reap(&mut rig, 0).unwrap());
+    assert_eq!((c.cid(), c.status(), a.cid(), a.dw0.get()), (one, Status::SUCCESS, abort, 1));
+    assert_eq!(rig.cx.boxes_out(), 0);
+}
+
+#[test]
 fn an_abort_asks_one_command_back() {
     let gate = Gate::new(false);
     let mut rig = Rig::new(VfioUserOptions::default(), gate.clone(), 64);
