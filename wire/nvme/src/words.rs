@@ -1,7 +1,7 @@
-//! Queue entries as the words that they are in a ring, where each field of a [`Sqe`] or a [`Cqe`](crate::Cqe) would be a store of its own: what a driver
+//! Queue entries as the words that they are in a ring, where each field of a [`Sqe`] or a [`Cqe`] would be a store of its own: what a driver
 //! makes most of its commands in, and a controller its completions.
 
-use crate::{Cid, Fuse, Psdt, Sqe, Status, bytes, view};
+use crate::{Cid, Cqe, Fuse, Psdt, Sqe, Status, bytes, view};
 
 /// A submission queue entry (Base 2.1, 4.1.1) as numbers: bytes 8n to 8n + 7 are word n, the first of them its lowest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,6 +95,9 @@ impl From<SqeWords> for Sqe {
     }
 }
 
+const PHASE_BIT: u32 = 48;
+const PHASE: u64 = 1 << PHASE_BIT;
+
 /// A completion queue entry (Base 2.1, 4.2.1) as numbers, as [`SqeWords`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CqeWords([u64; 2]);
@@ -104,14 +107,43 @@ impl CqeWords {
     #[inline]
     #[must_use]
     pub const fn new(cid: Cid, status: Status, result: u64, (sqid, sqhd): (u16, u16)) -> Self {
-        Self([result, sqhd as u64 | (sqid as u64) << 16 | (cid.0 as u64) << 32 | (status.bits() as u64) << 49])
+        Self([result, sqhd as u64 | (sqid as u64) << 16 | (cid.0 as u64) << 32 | (status.bits() as u64) << (PHASE_BIT + 1)])
+    }
+
+    /// The words as they lie in a ring.
+    #[inline]
+    #[must_use]
+    pub const fn from_ring([result, rest]: [u64; 2]) -> Self {
+        Self([u64::from_le(result), u64::from_le(rest)])
     }
 
     /// The words, in the order of a ring, with the phase tag.
     #[inline]
     pub const fn to_ring(self, phase: bool) -> [u64; 2] {
         let [result, rest] = self.0;
-        [result.to_le(), (rest | (phase as u64) << 48).to_le()]
+        [result.to_le(), (rest & !PHASE | (phase as u64) << PHASE_BIT).to_le()]
+    }
+
+    /// Command identifier.
+    #[inline]
+    pub const fn cid(self) -> Cid {
+        Cid((self.0[1] >> 32 & 0xffff) as u16)
+    }
+
+    /// Status, without the phase.
+    #[inline]
+    pub const fn status(self) -> Status {
+        Status::from_bits((self.0[1] >> (PHASE_BIT + 1)) as u16)
+    }
+}
+
+impl From<CqeWords> for Cqe {
+    fn from(words: CqeWords) -> Self {
+        let mut raw = [0; 16];
+        for (word, part) in words.0.iter().zip(raw.as_chunks_mut::<8>().0) {
+            *part = word.to_le_bytes();
+        }
+        view::<Cqe>(&raw).copied().unwrap_or_default()
     }
 }
 

@@ -110,7 +110,13 @@ impl<T: Carrier> Leaving<'_, T> {
     /// Takes it.
     #[inline(always)]
     pub fn take(self) -> T {
-        self.table.free.push(self.cid);
+        let free = &mut self.table.free;
+        debug_assert!(free.len() < free.capacity());
+        // SAFETY: it was made with room for every slot, and holds none twice: this one is not there yet.
+        unsafe {
+            free.as_mut_ptr().add(free.len()).write(self.cid);
+            free.set_len(free.len() + 1);
+        }
         // SAFETY: as in item.
         unsafe { self.table.slots.get_unchecked_mut(self.cid as usize).take().unwrap_unchecked() }
     }
@@ -119,6 +125,7 @@ impl<T: Carrier> Leaving<'_, T> {
 /// What is in flight on one queue.
 pub struct InFlight<T: Carrier> {
     slots: Vec<Option<T>>,
+    /// Slots that have nothing, each once; it never grows.
     free: Vec<u16>,
     queue: u64,
     epoch: u32,
@@ -177,7 +184,8 @@ impl<T: Carrier> InFlight<T> {
     #[inline(always)]
     pub fn enter(&mut self, item: T) -> Result<Entered<'_, T>, T> {
         let Some(&cid) = self.free.last() else { return Err(item) };
-        let Some(slot) = self.slots.get_mut(cid as usize) else { return Err(item) };
+        // SAFETY: what is free is a slot of this table.
+        let slot = unsafe { self.slots.get_unchecked_mut(cid as usize) };
         self.free.pop();
         debug_assert!(slot.is_none(), "a free slot is empty");
         std::mem::forget(slot.replace(item));

@@ -5,7 +5,7 @@ use super::pointer::{self, ListRoom, Pages, Pointer, Pointing, Refusal};
 use super::shadow::Shadow;
 use crate::{Bar, Domain, Doorbell, PciError};
 use doorbell_mem::{Backing, Carrier, Cid, Entered, InFlight, Leaving, QueueKey, Region, Regions, SgList};
-use doorbell_wire_nvme::{Cid as WireCid, Cqe, SqeWords, view};
+use doorbell_wire_nvme::{Cid as WireCid, CqeWords, SqeWords};
 use std::ptr::NonNull;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering, fence};
@@ -64,6 +64,30 @@ unsafe fn peek(cq: NonNull<u8>, head: u16) -> u16 {
 
 const SQE: usize = 64;
 const CQE: usize = 16;
+
+/// Where reaping is. The queue learns it when this ends, whatever ends it: were somebody else's code to unwind, no entry must be read again.
+struct At<'a> {
+    head: u16,
+    phase: bool,
+    into: (&'a mut u16, &'a mut bool),
+}
+
+impl At<'_> {
+    #[inline(always)]
+    fn advance(&mut self, entries: u16) {
+        self.head += 1;
+        if self.head == entries {
+            (self.head, self.phase) = (0, !self.phase);
+        }
+    }
+}
+
+impl Drop for At<'_> {
+    #[inline(always)]
+    fn drop(&mut self) {
+        (*self.into.0, *self.into.1) = (self.head, self.phase);
+    }
+}
 
 /// How commands of a queue point at memory.
 struct Reach {
@@ -386,37 +410,28 @@ impl<T: Carrier> MemoryQueue<T> {
     /// Takes up to `budget` completions and hands what each completes to `done`, which takes it. Those that name nothing in flight are
     /// counted. Says how many there were.
     #[inline(always)]
-    pub fn reap(&mut self, budget: u32, mut done: impl FnMut(Leaving<'_, T>, Cqe)) -> u32 {
+    pub fn reap(&mut self, budget: u32, mut done: impl FnMut(Leaving<'_, T>, CqeWords)) -> u32 {
         let mut n = 0;
-        // In registers: whatever `done` does, nothing here changes.
-        let (cq, entries, mut head, mut phase) = (self.cq, self.entries, self.head, self.phase);
+        let (cq, entries) = (self.cq, self.entries);
+        let mut at = At { head: self.head, phase: self.phase, into: (&mut self.head, &mut self.phase) };
         // SAFETY: every head of a queue lies inside of its ring.
-        while n < budget && (unsafe { peek(cq, head) }) & 1 == u16::from(phase) {
+        while n < budget && (unsafe { peek(cq, at.head) }) & 1 == u16::from(at.phase) {
             // SAFETY: inside of the ring, aligned to 16 bytes; the entry is the driver's until its head passes it, and a device that
             // writes it all the same spoils a copy of plain numbers.
             let raw = unsafe {
-                let at = cq.as_ptr().add(usize::from(head) * CQE).cast::<u64>();
-                [at.read_volatile(), at.add(1).read_volatile()]
+                let entry = cq.as_ptr().add(usize::from(at.head) * CQE).cast::<u64>();
+                [entry.read_volatile(), entry.add(1).read_volatile()]
             };
-            head += 1;
-            if head == entries {
-                (head, phase) = (0, !phase);
-            }
+            at.advance(entries);
             n += 1;
-            let mut entry = [0; CQE];
-            let (low, high) = entry.split_at_mut(8);
-            low.copy_from_slice(&raw[0].to_ne_bytes());
-            high.copy_from_slice(&raw[1].to_ne_bytes());
-            let Some(cqe) = view::<Cqe>(&entry).copied() else { continue };
+            let cqe = CqeWords::from_ring(raw);
             // SAFETY: the device says that it is done with this command, on this queue's own ring.
             let completion = unsafe { self.key.completion(cqe.cid().0) };
             if let Some(leaving) = self.flight.leave(&completion) {
-                // Before anybody else's code runs: were it to unwind, this entry must not be read again.
-                (self.head, self.phase) = (head, phase);
                 done(leaving, cqe);
             }
         }
-        (self.head, self.phase) = (head, phase);
+        drop(at);
         if self.head != self.told {
             self.tell_head();
         }

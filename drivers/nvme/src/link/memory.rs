@@ -11,7 +11,7 @@ use doorbell_mem::Leaving;
 use doorbell_pci::queue::{Commands, MemoryQueue, Refusal};
 use doorbell_pci::{Function, PciError};
 use doorbell_sys::notice::Notice;
-use doorbell_wire_nvme::{AdminOpcode, Cid, Cqe, Sqe, SqeWords};
+use doorbell_wire_nvme::{AdminOpcode, Cid, CqeWords, Sqe, SqeWords};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -81,7 +81,7 @@ impl MemoryLink {
 
     /// As [`Link::reap`], each completion given to `done`.
     #[inline(always)]
-    pub(crate) fn reap_each(&mut self, budget: u32, done: impl FnMut(Leaving<'_, Flight>, Cqe)) -> u32 {
+    pub(crate) fn reap_each(&mut self, budget: u32, done: impl FnMut(Leaving<'_, Flight>, CqeWords)) -> u32 {
         let n = self.queue.reap(budget, done);
         if let Some(interrupt) = self.interrupt.as_mut().filter(|i| i.on) {
             interrupt.since = interrupt.since.saturating_add(n);
@@ -133,7 +133,7 @@ impl Link for MemoryLink {
 
     #[inline]
     fn reap(&mut self, _now: Ticks, budget: u32, done: &mut Vec<Completed>) -> Result<u32, Lost> {
-        Ok(self.reap_each(budget, |leaving, cqe| done.push(Completed { flight: leaving.take(), cqe })))
+        Ok(self.reap_each(budget, |leaving, cqe| done.push(Completed { flight: leaving.take(), cqe: cqe.into() })))
     }
 
     #[inline]

@@ -21,6 +21,7 @@ use std::os::fd::BorrowedFd;
 
 /// Who gave a command to a queue pair: place and generation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(align(8))] // It is moved as one word.
 pub(crate) struct OwnerId {
     pub(crate) index: u32,
     pub(crate) generation: u32,

@@ -29,8 +29,10 @@ pub(crate) struct Facts {
     format: Format,
     /// A write of zeroes may deallocate, and such blocks read as zeroes.
     zeroes_deallocate: bool,
-    /// A read and a write but for their blocks, where nothing but the blocks differs from one to the next; by number of operation.
-    plain: Option<[SqeWords; 2]>,
+    /// A read and a write but for their blocks, by number of operation.
+    templates: [SqeWords; 2],
+    /// Does nothing but the blocks differ from one to the next? Not once it has gone.
+    is_plain: AtomicBool,
     zones: Option<Zones>,
     /// Bytes of one command at most.
     max_bytes: u32,
@@ -39,10 +41,36 @@ pub(crate) struct Facts {
 
 const _: () = assert!(Op::Read as usize == 0 && Op::Write as usize == 1);
 
-fn plain(nsid: u32, format: Format) -> Option<[SqeWords; 2]> {
-    let nothing = ReadWrite::default();
-    let both = [IoCommand::Read(nothing), IoCommand::Write(nothing)].map(|command| SqeWords::from(&command.encode().with_nsid(nsid)));
-    (format.protection == 0).then_some(both)
+impl Facts {
+    fn new(nsid: u32, described: &Described) -> Facts {
+        Facts {
+            zeroes_deallocate: described.zeroes_deallocate,
+            zones: described.info.zones,
+            max_bytes: described.max_bytes,
+            ..Facts::of(nsid, described.format)
+        }
+    }
+
+    /// Of a namespace with nothing else to it.
+    fn of(nsid: u32, format: Format) -> Facts {
+        let nothing = ReadWrite::default();
+        let template = |command: IoCommand| SqeWords::from(&command.encode().with_nsid(nsid));
+        Facts {
+            nsid,
+            format,
+            zeroes_deallocate: false,
+            templates: [template(IoCommand::Read(nothing)), template(IoCommand::Write(nothing))],
+            is_plain: AtomicBool::new(format.protection == 0),
+            zones: None,
+            max_bytes: 0,
+            gone: AtomicBool::new(false),
+        }
+    }
+
+    fn leave(&self) {
+        self.is_plain.store(false, Ordering::Release);
+        self.gone.store(true, Ordering::Release);
+    }
 }
 
 /// A namespace of a controller.
@@ -55,15 +83,7 @@ pub struct Namespace {
 
 impl Namespace {
     pub(crate) fn new(shared: Arc<Shared>, nsid: u32, described: Described) -> Namespace {
-        let facts = Facts {
-            nsid,
-            format: described.format,
-            zeroes_deallocate: described.zeroes_deallocate,
-            plain: plain(nsid, described.format),
-            zones: described.info.zones,
-            max_bytes: described.max_bytes,
-            gone: AtomicBool::new(false),
-        };
+        let facts = Facts::new(nsid, &described);
         Namespace { shared, facts: Arc::new(facts), shape: Shape::new(described.info.clone()), described }
     }
 
@@ -84,7 +104,7 @@ impl Namespace {
 
     /// It is not there any more: requests fail from here on.
     pub(crate) fn leave(&self) {
-        self.facts.gone.store(true, Ordering::Release);
+        self.facts.leave();
     }
 
     /// Is it the namespace that is now described, whatever its size?
@@ -150,10 +170,10 @@ impl Facts {
 impl Translate for Facts {
     #[inline(always)]
     fn plain(&self, io: &Io) -> Option<SqeWords> {
-        if self.gone.load(Ordering::Relaxed) {
+        if !self.is_plain.load(Ordering::Relaxed) {
             return None;
         }
-        let template = self.plain.as_ref()?.get(io.op as usize).filter(|_| !io.flags.has(Flags::FUA))?;
+        let template = self.templates.get(io.op as usize).filter(|_| !io.flags.has(Flags::FUA))?;
         Some(template.with_range(io.lba, io.blocks))
     }
 

@@ -376,11 +376,12 @@ impl BlockQueue for Queue {
     #[inline]
     fn submit(&mut self, cx: &mut Cx, io: Box<Io>) {
         // Of one whose namespace has gone its pair makes no command.
-        if self.beside != Beside::Carried && io.meta.is_empty() && io.blocks > 0 && self.shape.is_plain(&io) {
-            return match self.beside {
-                Beside::Nothing => self.pair.borrow_mut().submit(cx, io, self.id, self.facts.as_ref()),
-                _ => self.send(cx, io, 0),
-            };
+        if io.meta.is_empty() && io.blocks > 0 && self.shape.is_plain(&io) {
+            match self.beside {
+                Beside::Nothing => return self.pair.borrow_mut().submit(cx, io, self.id, self.facts.as_ref()),
+                Beside::Made => return self.send(cx, io, 0),
+                Beside::Carried => {}
+            }
         }
         self.submit_other(cx, io);
     }

@@ -1,16 +1,12 @@
 //! Commands of requests.
 
-use super::{Facts, Format, plain};
+use super::{Facts, Format};
 use crate::pair::Translate;
 use doorbell_block::{Cx, Flags, Op};
 use doorbell_wire_nvme::{IoCommand, ReadWrite};
-use std::sync::atomic::{AtomicBool, Ordering};
 
 #[test]
 fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
-    let format = Format::default();
-    let gone = AtomicBool::new(false);
-    let facts = Facts { nsid: 7, format, zeroes_deallocate: false, zones: None, max_bytes: 4096, plain: plain(7, format), gone };
     let mut cx = Cx::for_test(64, 4096, 4);
     for (op, lba, blocks, flags, is_short) in [
         (Op::Read, 0, 1, Flags::default(), true),
@@ -19,6 +15,7 @@ fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
         (Op::Write, 5, 300, Flags::FUA, false),
         (Op::Compare, 5, 300, Flags::default(), false),
     ] {
+        let facts = Facts::of(7, Format::default());
         let mut io = cx.take_io().unwrap();
         (io.op, io.lba, io.blocks, io.flags) = (op, lba, blocks, flags);
         let (short, long) = (facts.plain(&io), facts.command(&io).unwrap());
@@ -27,14 +24,21 @@ fn the_short_way_to_a_command_gives_what_the_long_one_gives() {
         if op == Op::Read {
             assert_eq!(IoCommand::parse(&long.into()), IoCommand::Read(wanted));
         }
-        facts.gone.store(true, Ordering::Relaxed);
+        facts.leave();
         assert_eq!((facts.plain(&io), facts.command(&io)), (None, None));
-        facts.gone.store(false, Ordering::Relaxed);
         cx.put_io(io);
     }
 }
 
 #[test]
 fn a_namespace_with_protection_has_no_short_way() {
-    assert!(plain(1, Format { metadata_bytes: 8, protection: 1, ..Format::default() }).is_none());
+    let facts = Facts::of(1, Format { metadata_bytes: 8, protection: 1, ..Format::default() });
+    let mut cx = Cx::for_test(64, 4096, 1);
+    let mut io = cx.take_io().unwrap();
+    (io.op, io.blocks) = (Op::Read, 1);
+    // Whose its metadata is: nobody's.
+    io.push(0);
+    assert!(facts.plain(&io).is_none() && facts.command(&io).is_some());
+    io.pop();
+    cx.put_io(io);
 }

@@ -193,18 +193,21 @@ impl Lines {
         }
     }
 
-    /// A request went well, as nearly all do.
+    /// A request of which the command was made went well, as nearly all do.
     #[inline(always)]
-    pub(super) fn went_well(&mut self, cx: &mut Cx, flight: Flight, cqe: Cqe) {
-        if let Some(owner) = self.owner(flight.owner) {
+    pub(super) fn went_well(&mut self, cx: &mut Cx, flight: Flight, cqe: impl Into<Cqe>) {
+        let Flight { mut io, raw, owner, .. } = flight;
+        debug_assert!(raw.is_none());
+        // Nothing, which the compiler cannot know.
+        std::mem::forget(raw);
+        if let Some(owner) = self.owner(owner) {
             owner.tell(cx);
-            let mut io = flight.io;
             match owner.wants {
                 Wants::Status => {
                     io.status = Ended::Ok;
                     owner.fine.push(io);
                 }
-                Wants::All => owner.finished.push((io, Finished::Done(cqe))),
+                Wants::All => owner.finished.push((io, Finished::Done(cqe.into()))),
             }
         }
     }

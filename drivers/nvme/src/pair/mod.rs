@@ -23,7 +23,7 @@ use doorbell_block::{Abort, Armed, Cx, Done, Io, IoId, OpenError, Source, Status
 use doorbell_mem::Leaving;
 use doorbell_pci::queue::Refusal;
 use doorbell_sys::epoll::{Interest, Mode, Poller};
-use doorbell_wire_nvme::{Cid, Cqe, SqeWords, Status};
+use doorbell_wire_nvme::{Cid, CqeWords, SqeWords, Status};
 use lines::Lines;
 use std::cell::RefCell;
 use std::io;
@@ -183,9 +183,14 @@ impl Pair {
         if self.life != Life::Live || self.lines.waits(owner) {
             return self.hold(cx, flight);
         }
+        if let Some(AnyLink::Memory(link)) = &mut self.link {
+            return match link.put_made(flight, translate) {
+                Ok(()) => {}
+                Err((flight, why)) => self.came_back(cx, flight, why),
+            };
+        }
         let submitted = match &mut self.link {
-            Some(AnyLink::Memory(link)) => link.put_made(flight, translate),
-            Some(AnyLink::Other(link)) => submit_made(link.as_mut(), flight, translate),
+            Some(link) => submit_made(&mut **link, flight, translate),
             None => Err((flight, Refusal::Full)),
         };
         if let Err((flight, why)) = submitted {
@@ -555,8 +560,8 @@ fn submit_made(link: &mut dyn Link, flight: Flight, translate: &impl Translate) 
 
 /// Keeps a completion that needs a second look.
 #[cold]
-fn keep(done: &mut Vec<Completed>, leaving: Leaving<'_, Flight>, cqe: Cqe) {
-    done.push(Completed { flight: leaving.take(), cqe });
+fn keep(done: &mut Vec<Completed>, leaving: Leaving<'_, Flight>, cqe: CqeWords) {
+    done.push(Completed { flight: leaving.take(), cqe: cqe.into() });
 }
 
 impl Source for Pair {
@@ -568,9 +573,11 @@ impl Source for Pair {
             // Without a stop on the way, but for what needs a second look.
             Some(AnyLink::Memory(link)) => {
                 let (lines, done, nothing_asked) = (&mut self.lines, &mut self.done, self.asked.is_empty());
-                Ok(link.reap_each(budget, |leaving, cqe| match nothing_asked && cqe.status().is_ok() && leaving.item().raw.is_none() {
-                    true => lines.went_well(cx, leaving.take(), cqe),
-                    false => keep(done, leaving, cqe),
+                Ok(link.reap_each(budget, |leaving, cqe| {
+                    if !cqe.status().is_ok() || !nothing_asked || leaving.item().raw.is_some() {
+                        return keep(done, leaving, cqe);
+                    }
+                    lines.went_well(cx, leaving.take(), cqe);
                 }))
             }
             Some(AnyLink::Other(link)) => link.reap(self.now, budget, &mut self.done),

@@ -141,9 +141,7 @@ impl Function {
         };
         if let Some(s) = self.slots.get(slot) {
             (s.plan, s.queue, s.io) = (asked.plan, asked.queue, io);
-            if asked.volatile
-                && matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy)
-                && forces_unit_access(self.controller.as_deref())
+            if asked.volatile && matches!(plan.op, Op::Write | Op::WriteZeroes | Op::Copy) && forces_unit_access(self.controller.as_deref())
             {
                 s.plan.flags = s.plan.flags.with(Flags::FUA);
             }

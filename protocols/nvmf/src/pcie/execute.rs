@@ -31,7 +31,11 @@ impl Function {
             && let Some((qid, cid, bytes)) = self.slots.give_back_direct(io.tag)
         {
             // A read or a write: nothing else goes directly.
-            if io.op == Op::Read { self.traffic.read(bytes) } else { self.traffic.written(bytes) }
+            if io.op == Op::Read {
+                self.traffic.read(bytes)
+            } else {
+                self.traffic.written(bytes)
+            }
             cx.put_io(io);
             *place.completed += 1;
             if self.post(qid, cid, Status::SUCCESS, 0, false) {

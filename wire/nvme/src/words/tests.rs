@@ -28,5 +28,8 @@ fn words_of_a_completion_say_what_its_fields_do() {
         let made = CqeWords::new(Cid(0xbeef), status, 0x0102_0304_0506_0708, (0xfffe, 0x1234)).to_ring(phase);
         let ring: std::vec::Vec<u8> = made.into_iter().flat_map(u64::to_ne_bytes).collect();
         assert_eq!(ring, bytes(&wanted));
+        let read = CqeWords::from_ring(made);
+        assert_eq!((Cqe::from(read), read.cid(), read.status()), (wanted, wanted.cid(), status));
+        assert_eq!(read.to_ring(!phase)[1] ^ made[1], (1u64 << 48).to_le());
     }
 }
