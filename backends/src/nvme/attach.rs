@@ -7,20 +7,26 @@ use super::way::{Way, env, way};
 use doorbell_control::RpcError;
 use doorbell_nvme::{Controller, PathError};
 use doorbell_pci::{FunctionAddress, OpenOptions};
+use std::future::{Future, pending};
 use std::rc::Rc;
 
 /// `bdev_nvme_attach_controller`.
 pub(super) async fn attach(drives: &Drives, params: Attach) -> Result<Vec<String>, RpcError> {
-    attach_for(drives, params, Origin::Call).await
+    attach_for(drives, params, Origin::Call, pending()).await
 }
 
-/// As `attach`, for whoever wants it.
-pub(super) async fn attach_for(drives: &Drives, params: Attach, origin: Origin) -> Result<Vec<String>, RpcError> {
+/// As `attach`, for whoever wants it; given up once `until` is ready.
+pub(super) async fn attach_for(
+    drives: &Drives,
+    params: Attach,
+    origin: Origin,
+    until: impl Future<Output = ()>,
+) -> Result<Vec<String>, RpcError> {
     if params.name.is_empty() || params.name.len() > 32 {
         return Err(RpcError::invalid_argument().because("a controller's name has 1 to 32 characters"));
     }
     let _reserved = drives.reserve(&params.name)?;
-    let Some(drive) = drives.find(&params.name) else { return attach_new(drives, params, origin).await };
+    let Some(drive) = drives.find(&params.name) else { return attach_new(drives, params, origin, until).await };
     let name = &params.name;
     match params.multipath {
         Some(Multipath::Failover) => add_path(drives, &drive, params).await,
@@ -33,7 +39,7 @@ pub(super) async fn attach_for(drives: &Drives, params: Attach, origin: Origin) 
     }
 }
 
-async fn attach_new(drives: &Drives, params: Attach, origin: Origin) -> Result<Vec<String>, RpcError> {
+async fn attach_new(drives: &Drives, params: Attach, origin: Origin, until: impl Future<Output = ()>) -> Result<Vec<String>, RpcError> {
     let host = &drives.0.host;
     let (way, options) = (way(host, &params)?, drives.0.options.borrow().driver(&params)?);
     // A function has one driver, whatever that is called.
@@ -52,9 +58,9 @@ async fn attach_new(drives: &Drives, params: Attach, origin: Origin) -> Result<V
             let open = OpenOptions { allow_physical: params.allow_physical == Some(true), refuse_own: true };
             let opened = host.blocking(move |_| doorbell_pci::open(&address, &open)).await?;
             let function = opened.map_err(|error| RpcError::no_device().because(error))?;
-            Controller::attach(&env(host), &params.name, function, options).await
+            Controller::attach_until(&env(host), &params.name, function, options, until).await
         }
-        Way::Tcp(address, how) => Controller::connect(&env(host), &params.name, *address, how, options).await,
+        Way::Tcp(address, how) => Controller::connect_until(&env(host), &params.name, *address, how, options, until).await,
     };
     let controller = controller.map_err(|error| RpcError::io().because(error))?;
     let drive = Drive::new(params, origin, controller);

@@ -1,4 +1,4 @@
-//! A bell between tasks of one reactor.
+//! A bell between tasks of one reactor, and a word that is said once.
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
@@ -31,6 +31,39 @@ impl Bell {
                 return Poll::Ready(());
             }
             self.listen(c);
+            Poll::Pending
+        })
+        .await;
+    }
+}
+
+/// That something is to stop: said once, and heard by whoever asks.
+#[derive(Default)]
+pub(super) struct Stopping {
+    said: Cell<bool>,
+    wakers: RefCell<Vec<Waker>>,
+}
+
+impl Stopping {
+    pub(super) fn say(&self) {
+        self.said.set(true);
+        self.wakers.take().into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn is_said(&self) -> bool {
+        self.said.get()
+    }
+
+    /// Until it is said.
+    pub(super) async fn heard(&self) {
+        poll_fn(|c| {
+            if self.is_said() {
+                return Poll::Ready(());
+            }
+            let mut wakers = self.wakers.borrow_mut();
+            if !wakers.iter().any(|waker| waker.will_wake(c.waker())) {
+                wakers.push(c.waker().clone());
+            }
             Poll::Pending
         })
         .await;

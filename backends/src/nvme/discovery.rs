@@ -7,7 +7,7 @@
 
 use super::Drives;
 use super::attach::{attach_for, detach};
-use super::bell::Bell;
+use super::bell::{Bell, Stopping};
 use super::drive::{Drive, Origin};
 use super::params::{Attach, Detach, Multipath, Named, StartDiscovery};
 use super::way::{Way, env, trid, way};
@@ -51,7 +51,7 @@ pub(super) struct Service {
     params: StartDiscovery,
     at: Attach,
     bell: Bell,
-    stopping: Cell<bool>,
+    stopping: Stopping,
     /// What it attached stays when it is stopped.
     keeps: Cell<bool>,
     /// Its own controller has gone.
@@ -88,7 +88,7 @@ pub(super) async fn start(drives: &Drives, params: StartDiscovery) -> Result<boo
     let (first, attached) = oneshot();
     let service = Rc::new(Service {
         bell: Bell::default(),
-        stopping: Cell::new(false),
+        stopping: Stopping::default(),
         keeps: Cell::new(false),
         lost: Cell::new(false),
         connected: Cell::new(false),
@@ -140,7 +140,7 @@ pub(super) async fn stop(drives: &Drives, params: Named) -> Result<bool, RpcErro
 /// Ends a service; what it had attached goes.
 async fn stop_one(drives: &Drives, service: &Rc<Service>) {
     drives.0.services.borrow_mut().retain(|s| !Rc::ptr_eq(s, service));
-    service.stopping.set(true);
+    service.stopping.say();
     service.bell.ring();
     let ended = service.ended.borrow_mut().take();
     if let Some(ended) = ended {
@@ -196,7 +196,7 @@ impl Service {
             if let Poll::Ready(done) = Pin::new(&mut work).poll(c) {
                 return Poll::Ready(done.ok());
             }
-            if self.stopping.get() && !self.keeps.get() {
+            if self.stopping.is_said() && !self.keeps.get() {
                 return Poll::Ready(None);
             }
             self.bell.listen(c);
@@ -221,7 +221,7 @@ impl Service {
 
     async fn follow(self: &Rc<Self>, drives: &Drives, options: Options) {
         let mut said = false;
-        while !self.stopping.get() {
+        while !self.stopping.is_said() {
             match self.try_connect(drives, &options).await {
                 None => break,
                 Some(Ok(controller)) => {
@@ -252,7 +252,7 @@ impl Service {
         let (service, all, options) = (self.clone(), drives.clone(), options.clone());
         drives.0.host.local.spawn(async move {
             match service.connect(&all, &options).await {
-                Ok(controller) if service.stopping.get() => controller.detach().await,
+                Ok(controller) if service.stopping.is_said() => controller.detach().await,
                 connected => tx.send(connected),
             }
         });
@@ -263,7 +263,8 @@ impl Service {
         let host = &drives.0.host;
         let unusable = |error: RpcError| NvmeError::Unusable { controller: self.params.name.clone(), why: error.to_string() };
         let (address, how) = place(host, &self.at).map_err(unusable)?;
-        let controller = Controller::connect(&env(host), &self.params.name, address, how, options.clone()).await?;
+        let controller =
+            Controller::connect_until(&env(host), &self.params.name, address, how, options.clone(), self.stopping.heard()).await?;
         self.lost.set(false);
         let weak = Rc::downgrade(self);
         controller.watch(Box::new(move |change| {
@@ -284,7 +285,7 @@ impl Service {
 
     /// Until the service is lost or followed no more.
     async fn attend(self: &Rc<Self>, drives: &Drives, controller: &Controller) {
-        while !self.lost.get() && !self.stopping.get() {
+        while !self.lost.get() && !self.stopping.is_said() {
             match controller.discovery_log().await {
                 Ok(log) => {
                     self.apply(drives, &log).await;
@@ -337,7 +338,7 @@ impl Service {
         for address in &now {
             self.entries.borrow_mut().retain(|entry| entry.is_there(drives));
             let known = self.entries.borrow().iter().any(|entry| entry.address == *address);
-            if !known && !self.stopping.get() {
+            if !known && !self.stopping.is_said() {
                 self.take_in(drives, address).await;
             }
         }
@@ -365,7 +366,7 @@ impl Service {
         let (tx, rx) = oneshot();
         let (service, all, address) = (self.clone(), drives.clone(), address.clone());
         drives.0.host.local.spawn(async move {
-            let attached = attach_for(&all, params, Origin::Discovery).await.map_err(|error| error.to_string());
+            let attached = attach_for(&all, params, Origin::Discovery, service.stopping.heard()).await.map_err(|error| error.to_string());
             service.took_in(&all, name, address, attached.map(drop)).await;
             tx.send(());
         });
@@ -377,7 +378,7 @@ impl Service {
             Ok(()) => {
                 let drive = drives.find(&name).map_or_else(Weak::new, |drive| Rc::downgrade(&drive));
                 let entry = Entry { address, name, drive };
-                if self.stopping.get() && !self.keeps.get() {
+                if self.stopping.is_said() && !self.keeps.get() {
                     return self.let_go(drives, &entry).await;
                 }
                 self.missing.borrow_mut().retain(|(missing, _)| *missing != entry.address);

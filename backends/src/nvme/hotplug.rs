@@ -1,13 +1,16 @@
 //! Drives that are put in: NVMe functions that appear with vfio-pci, or with a driver of uio's, are attached.
 //!
 //! The kernel tells when a function comes, goes, or changes its driver; besides, all are looked at now and then, because a container hears
-//! nothing. What was detached, or was lost, stays so until its function has left its driver.
+//! nothing. What was detached, or was lost, stays so until its function was seen to leave its driver. What cannot be attached is tried
+//! again, ever more seldom.
 //!
 //! What it is not: it binds nothing. That a drive which is pulled out is let go is its controller's own doing, with hotplug or without.
 
+mod failures;
+
 use super::Drives;
 use super::attach::attach_for;
-use super::bell::Bell;
+use super::bell::{Bell, Stopping};
 use super::drive::Origin;
 use super::params::{Attach, SetHotplug};
 use doorbell_control::{ConfigCall, Given, Params, RpcError};
@@ -16,9 +19,10 @@ use doorbell_pci::sysfs::Sysfs;
 use doorbell_pci::{PciAddress, PciError, Uevent, Uevents};
 use doorbell_reactor::{AsyncFd, Local, Receiver, oneshot};
 use doorbell_sys::epoll::Interest;
+use failures::{Failures, Say};
 use serde_json::{Value, json};
 use std::cell::{Cell, RefCell};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::future::{Future, poll_fn};
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -28,8 +32,6 @@ use std::task::Poll;
 /// Between two looks, in microseconds: unless told otherwise, and at least and at most.
 const PERIOD_US: u64 = 1_000_000;
 const PERIODS_US: (u64, u64) = (10_000, 10_000_000);
-/// What cannot be attached is tried so often: its node may get its owner a moment after its driver.
-const TRIES: u8 = 5;
 
 /// What is known of drives that come and go.
 #[derive(Default)]
@@ -44,7 +46,7 @@ pub(super) struct Hotplug {
 struct Task {
     bell: Bell,
     period_us: Cell<u64>,
-    stopping: Cell<bool>,
+    stopping: Stopping,
     /// Comes when the task has ended.
     ended: RefCell<Option<Receiver<()>>>,
 }
@@ -68,7 +70,7 @@ pub(super) async fn set(drives: &Drives, params: SetHotplug) -> Result<bool, Rpc
     let task = Rc::new(Task {
         bell: Bell::default(),
         period_us: Cell::new(period_us),
-        stopping: Cell::new(false),
+        stopping: Stopping::default(),
         ended: RefCell::new(Some(receiver)),
     });
     *hotplug.task.borrow_mut() = Some(task.clone());
@@ -84,7 +86,7 @@ pub(super) async fn set(drives: &Drives, params: SetHotplug) -> Result<bool, Rpc
 pub(super) async fn stop(drives: &Drives) {
     let Some(task) = drives.0.hotplug.task.take() else { return };
     drives.0.hotplug.left.borrow_mut().clear();
-    task.stopping.set(true);
+    task.stopping.say();
     task.bell.ring();
     let ended = task.ended.take();
     if let Some(ended) = ended {
@@ -106,6 +108,15 @@ impl Hotplug {
     }
 }
 
+/// What the kernel's notices told.
+#[derive(Default)]
+struct About {
+    /// Functions that left, or changed their driver.
+    changed: BTreeSet<PciAddress>,
+    /// Some were lost: it may have been any.
+    any: bool,
+}
+
 /// The kernel's notices, and their socket as it is waited for.
 struct Notices {
     events: Uevents,
@@ -121,15 +132,15 @@ impl Notices {
         Ok(Notices { events, socket })
     }
 
-    /// The functions that left, or changed their driver, since the last call.
-    fn take(&mut self) -> BTreeSet<PciAddress> {
-        let mut about = BTreeSet::new();
+    /// What has come since the last call.
+    fn take(&mut self) -> About {
+        let mut about = About::default();
         loop {
             match self.events.take() {
                 Ok(Some(Uevent::Removed(address) | Uevent::Unbound(address) | Uevent::Added(address) | Uevent::Bound(address))) => {
-                    about.insert(address);
+                    about.changed.insert(address);
                 }
-                Ok(Some(Uevent::Lost)) => {}
+                Ok(Some(Uevent::Lost)) => about.any = true,
                 Ok(None) => return about,
                 Err(error) => {
                     tracing::warn!(%error, "the kernel's notices cannot be read");
@@ -150,14 +161,15 @@ impl Task {
                 None
             }
         };
-        let mut failures: BTreeMap<PciAddress, u8> = BTreeMap::new();
-        while !self.stopping.get() {
+        let mut failures = Failures::default();
+        while !self.stopping.is_said() {
             let about = notices.as_mut().map(Notices::take).unwrap_or_default();
             // Too much for the helper threads just now: next time.
             if let Ok(found) = drives.0.host.blocking(|_| nvme_functions()).await {
-                let is_new = |address: &PciAddress| !found.contains(address) || about.contains(address);
+                let is_new = |address: &PciAddress| !found.contains(address) || about.changed.contains(address);
+                // An operator's word stands though a notice was lost: to try in vain costs nothing, to take a drive back might.
                 drives.0.hotplug.left.borrow_mut().retain(|address| !is_new(address));
-                failures.retain(|address, _| !is_new(address));
+                failures.forget(|address| about.any || is_new(address));
                 for address in found {
                     self.consider(drives, address, &mut failures).await;
                 }
@@ -168,39 +180,36 @@ impl Task {
                     None => std::future::pending().await,
                 }
             };
-            if !self.stopping.get() {
+            if !self.stopping.is_said() {
                 within(local, self.period_us.get() * 1000, either(told, self.bell.wait())).await;
             }
         }
     }
 
-    /// Attaches a function that nobody has, unless that was found to be in vain.
-    async fn consider(&self, drives: &Drives, address: PciAddress, failures: &mut BTreeMap<PciAddress, u8>) {
-        let failed = failures.get(&address).copied().unwrap_or(0);
+    /// Attaches a function that nobody has, unless that was in vain a moment ago.
+    async fn consider(&self, drives: &Drives, address: PciAddress, failures: &mut Failures) {
+        let local = &drives.0.host.local;
         let is_left = drives.0.hotplug.left.borrow().contains(&address);
-        if self.stopping.get() || is_left || failed >= TRIES || drives.at(address).is_some() {
+        if self.stopping.is_said() || is_left || !failures.admits(address, local.now()) || drives.at(address).is_some() {
             return;
         }
         let name = free_name(drives);
         let attached = match params(drives, &name, address) {
-            Ok(params) => attach_for(drives, params, Origin::Hotplug).await,
+            Ok(params) => attach_for(drives, params, Origin::Hotplug, self.stopping.heard()).await,
             Err(error) => Err(error),
         };
         match attached {
             Ok(bdevs) => {
-                failures.remove(&address);
+                failures.forget(|other| *other == address);
                 tracing::info!(%address, name, ?bdevs, "a drive was put in");
             }
-            Err(error) => {
-                failures.insert(address, failed + 1);
-                match failed + 1 {
-                    1 => tracing::warn!(%address, %error, "a drive that was put in could not be attached; trying on"),
-                    TRIES => {
-                        tracing::error!(%address, %error, "a drive that was put in cannot be attached; it is left until its driver changes")
-                    }
-                    _ => {}
-                }
-            }
+            // Nothing of the drive's: the process ends.
+            Err(_) if self.stopping.is_said() => {}
+            Err(error) => match failures.note(address, local.now()) {
+                Say::First => tracing::warn!(%address, %error, "a drive that was put in could not be attached; trying on"),
+                Say::Seldom => tracing::error!(%address, %error, "a drive that was put in cannot be attached; tried again each minute"),
+                Say::Nothing => {}
+            },
         }
     }
 }

@@ -46,8 +46,11 @@ use doorbell_wire_nvme::{AdminOpcode, Fuse, NSID_ALL, Sqe};
 use memory::Memory;
 use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
+use std::future::{Future, pending, poll_fn};
+use std::pin::pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use tcp::Tcp;
 pub use tcp::TcpOptions;
 use transport::Transport;
@@ -110,19 +113,60 @@ pub(crate) struct Inner {
 #[derive(Clone)]
 pub struct Controller(Rc<Inner>);
 
+const GIVEN_UP: &str = "it was given up while it was being brought up";
+
+/// What `work` gives, unless `until` comes first.
+async fn unless<T>(until: impl Future<Output = ()>, work: impl Future<Output = T>) -> Option<T> {
+    let (mut until, mut work) = (pin!(until), pin!(work));
+    poll_fn(|c| match work.as_mut().poll(c) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => until.as_mut().poll(c).map(|()| None),
+    })
+    .await
+}
+
 impl Controller {
     /// Brings up the controller behind a PCI function. `name` is what it is called in logs.
     pub async fn attach(env: &Env, name: &str, function: Arc<dyn Function>, options: Options) -> Result<Controller, NvmeError> {
+        Self::attach_until(env, name, function, options, pending()).await
+    }
+
+    /// As [`Controller::attach`], given up once `until` is ready: then the function is left as it is after a failure.
+    pub async fn attach_until(
+        env: &Env,
+        name: &str,
+        function: Arc<dyn Function>,
+        options: Options,
+        until: impl Future<Output = ()>,
+    ) -> Result<Controller, NvmeError> {
         let transport = Transport::Memory(Memory::open(env, function, &options).await?);
-        Self::bring_up(env, name, transport, options).await
+        Self::bring_up(env, name, transport, options, until).await
     }
 
     /// Connects to a subsystem over TCP and brings its controller up. A discovery subsystem's has no namespaces.
     pub async fn connect(env: &Env, name: &str, address: TcpAddress, how: TcpOptions, options: Options) -> Result<Controller, NvmeError> {
-        Self::bring_up(env, name, Transport::Tcp(Tcp::new(address, how)), options).await
+        Self::connect_until(env, name, address, how, options, pending()).await
     }
 
-    async fn bring_up(env: &Env, name: &str, transport: Transport, options: Options) -> Result<Controller, NvmeError> {
+    /// As [`Controller::connect`], given up once `until` is ready.
+    pub async fn connect_until(
+        env: &Env,
+        name: &str,
+        address: TcpAddress,
+        how: TcpOptions,
+        options: Options,
+        until: impl Future<Output = ()>,
+    ) -> Result<Controller, NvmeError> {
+        Self::bring_up(env, name, Transport::Tcp(Tcp::new(address, how)), options, until).await
+    }
+
+    async fn bring_up(
+        env: &Env,
+        name: &str,
+        transport: Transport,
+        options: Options,
+        until: impl Future<Output = ()>,
+    ) -> Result<Controller, NvmeError> {
         let shared = Arc::new(Shared::new(name, options.policy));
         let (local, filed) = (env.local.clone(), shared.clone());
         let admin_pair = local
@@ -150,7 +194,7 @@ impl Controller {
             waiting: RefCell::default(),
             io_commands: RefCell::default(),
         }));
-        if let Err(error) = controller.0.first_time().await {
+        if let Err(error) = unless(until, controller.0.first_time()).await.unwrap_or_else(|| Err(NvmeError::unusable(name, GIVEN_UP))) {
             // Also what waits in its lines ends: requests for events may.
             controller.0.end().await;
             return Err(error);
