@@ -2,6 +2,7 @@
 //! [`TARGETS`], one module each; a new one needs its module, its line there, a file in `fuzz_targets/` and a `[[bin]]`.
 #![forbid(unsafe_code)]
 
+pub mod blob_pages;
 pub mod nvme_command;
 pub mod nvme_faults;
 pub mod nvme_identify;
@@ -20,6 +21,7 @@ pub type Seeds = fn() -> Vec<(&'static str, Vec<u8>)>;
 
 /// Every target: its name, what it does, its seeds.
 pub const TARGETS: &[(&str, Run, Seeds)] = &[
+    ("blob_pages", blob_pages::run, blob_pages::seeds),
     ("nvme_command", nvme_command::run, nvme_command::seeds),
     ("nvme_faults", nvme_faults::run, nvme_faults::seeds),
     ("nvme_identify", nvme_identify::run, nvme_identify::seeds),
