@@ -22,7 +22,7 @@ fn run(
     stack: impl Fn(Arc<dyn BlockDevice>) -> Arc<dyn BlockDevice>,
 ) -> Result<(u64, u64), String> {
     let mut entropy = Entropy::new(seed);
-    let mut image = Image::of(9, vec![0; (BLOCKS as usize) << 9]);
+    let mut image = Image::blank(9, BLOCKS);
     let log = StormLog::new(DurabilityModel::new(seed, 9, BLOCKS));
     for _ in 0..CUTS {
         let disk = SimDisk::from_image(spec(entropy.word()), image);
@@ -42,8 +42,8 @@ fn run(
         if log.failed > 0 {
             return Err(format!("seed {seed}: {} requests failed, and nothing was wrong with the disk", log.failed));
         }
-        log.model.check_image(image.bytes()).map_err(|b| b.to_string())?;
-        log.model.restart(image.bytes());
+        log.model.check_image(&image.to_vec()).map_err(|b| b.to_string())?;
+        log.model.restart(&image.to_vec());
     }
     let log = log.borrow();
     Ok((log.acked, log.flushed))

@@ -3,12 +3,16 @@
 //! It keeps two images. `current` is what reads see; `stable` is what is on the medium for certain. A write moves into `current` when it
 //! completes, and into `stable` when it completed before a flush was submitted that has completed since, or was FUA (where the device
 //! claims FUA), or the device is write-through. At a power cut each write in between survives whole, in part or not at all, down to
-//! `atomic.power_fail_blocks`; so do writes that had not completed yet. It enforces its own limits to the letter, and does nothing before
-//! `kick`.
+//! `atomic.power_fail_blocks` and as [`Tear`] says; so do writes that had not completed yet. It enforces its own limits to the letter, and does
+//! nothing before `kick`.
+//!
+//! The power goes when the test says so ([`SimDisk::power_cut`]), or by itself after a number of changes (`DiskSpec::cut_after`); what would be left
+//! if it went now is to be had without cutting it ([`SimDisk::would_hold`]). A cut costs what is in the cache, and not what is on the disk.
 //!
 //! What it is not: fast, or free of locks and allocation. One mutex guards its state, so that several reactors may share it.
 
 mod image;
+mod medium;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -19,9 +23,9 @@ use crate::entropy::Entropy;
 use doorbell_block::{
     AtomicUnits, BlockDevice, BlockQueue, Cx, DeviceInfo, Op, OpSet, OpenError, ReadAfterUnmap, Status, Token, WriteCache,
 };
-use image::Medium;
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use medium::Medium;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// What goes wrong, and how often.
@@ -37,6 +41,18 @@ pub struct Faults {
     pub rot_per_million: u32,
 }
 
+/// What of a write survives a power cut whole or not at all, besides the writes that `DeviceInfo::atomic` promises.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tear {
+    /// Each block.
+    #[default]
+    Blocks,
+    /// What the write has of each 4096 bytes of the disk that begin at a multiple of 4096.
+    Pages,
+    /// 512 bytes, also where blocks are larger and whatever `atomic` promises.
+    Sectors,
+}
+
 /// What a simulated disk is.
 #[derive(Clone, Debug)]
 pub struct DiskSpec {
@@ -48,6 +64,10 @@ pub struct DiskSpec {
     pub delay_ns: RangeInclusive<u64>,
     /// What goes wrong.
     pub faults: Faults,
+    /// Where writes tear when the power goes, or when they fail.
+    pub tear: Tear,
+    /// The power goes by itself as soon as so many changes have completed: whoever made the last of them learns of that, nobody of any more.
+    pub cut_after: Option<u64>,
 }
 
 impl DiskSpec {
@@ -59,7 +79,12 @@ impl DiskSpec {
         info.write_cache = WriteCache::Volatile;
         info.read_after_unmap = ReadAfterUnmap::Zeroes;
         info.atomic = AtomicUnits { normal_blocks: 1, power_fail_blocks: 1 };
-        DiskSpec { info, seed, delay_ns: 1_000..=200_000, faults: Faults::default() }
+        DiskSpec { info, seed, delay_ns: 1_000..=200_000, faults: Faults::default(), tear: Tear::Blocks, cut_after: None }
+    }
+
+    /// The same disk with other tears.
+    pub fn tearing(self, tear: Tear) -> DiskSpec {
+        DiskSpec { tear, ..self }
     }
 }
 
@@ -78,6 +103,8 @@ pub struct Counters {
     pub flushes: u64,
     /// Unmaps.
     pub unmaps: u64,
+    /// Changes that completed: writes, zeroes, copies, unmaps. What `cut_after` counts.
+    pub changes: u64,
     /// Requests that failed because the faults said so.
     pub faults: u64,
     /// Writes that landed elsewhere.
@@ -100,6 +127,10 @@ struct State {
     power: Power,
     /// Goes up with every reset: requests of an older epoch are swept away.
     epoch: u64,
+    /// Blocks that cannot be read until they are written.
+    unreadable: BTreeSet<u64>,
+    /// Blocks that cannot be written.
+    unwritable: BTreeSet<u64>,
 }
 
 struct Shared {
@@ -127,8 +158,8 @@ pub struct SimDisk {
 impl SimDisk {
     /// An empty one: all zeroes, nothing mapped.
     pub fn new(spec: DiskSpec) -> SimDisk {
-        let medium = Medium::blank(&spec.info);
-        SimDisk::of(spec, medium)
+        let image = Image::blank(spec.info.block_shift, spec.info.blocks);
+        SimDisk::from_image(spec, image)
     }
 
     /// One that begins as `image`, which a power cut left or a test made.
@@ -136,14 +167,11 @@ impl SimDisk {
     /// # Panics
     /// If the image is not as large as the disk.
     pub fn from_image(spec: DiskSpec, image: Image) -> SimDisk {
-        assert_eq!(image.bytes().len() as u64, spec.info.bytes(), "an image of another size");
-        let medium = Medium::from_image(&spec.info, image);
-        SimDisk::of(spec, medium)
-    }
-
-    fn of(spec: DiskSpec, medium: Medium) -> SimDisk {
+        assert_eq!(image.len_bytes(), spec.info.bytes(), "an image of another size");
+        let medium = Medium::new(&spec.info, spec.tear, image);
         let entropy = Entropy::new(spec.seed ^ 0x5349_4d44_4953_4b21);
-        let state = State { medium, entropy, counters: Counters::default(), power: Power::On, epoch: 0 };
+        let (unreadable, unwritable) = (BTreeSet::new(), BTreeSet::new());
+        let state = State { medium, entropy, counters: Counters::default(), power: Power::On, epoch: 0, unreadable, unwritable };
         let info = Mutex::new(Arc::new(spec.info.clone()));
         SimDisk { shared: Arc::new(Shared { spec, info, state: Mutex::new(state) }) }
     }
@@ -151,10 +179,36 @@ impl SimDisk {
     /// Cuts the power: what is under way ends as `Gone`, and this is what the medium holds afterwards. `seed` chooses what of the unflushed
     /// writes survived.
     pub fn power_cut(&self, seed: u64) -> Image {
-        let mut state = self.shared.state();
-        state.power = Power::Off;
+        self.shared.state().power = Power::Off;
+        self.would_hold(seed)
+    }
+
+    /// What the medium would hold if the power went now. It does not: a history is cut at every moment while it runs once.
+    pub fn would_hold(&self, seed: u64) -> Image {
         let atomic = self.shared.info().atomic.power_fail_blocks;
-        state.medium.cut(&mut Entropy::new(seed), atomic)
+        self.shared.state().medium.cut(&mut Entropy::new(seed), atomic)
+    }
+
+    /// Is it gone: cut, pulled, or off by itself?
+    pub fn is_off(&self) -> bool {
+        self.shared.state().power == Power::Off
+    }
+
+    /// Reads of these blocks fail, until each is written.
+    pub fn make_unreadable(&self, blocks: Range<u64>) {
+        self.shared.state().unreadable.extend(blocks);
+    }
+
+    /// Writes to these blocks fail, and may have happened in part.
+    pub fn make_unwritable(&self, blocks: Range<u64>) {
+        self.shared.state().unwritable.extend(blocks);
+    }
+
+    /// All blocks can be read and written again.
+    pub fn heal(&self) {
+        let mut state = self.shared.state();
+        state.unreadable.clear();
+        state.unwritable.clear();
     }
 
     /// Pulls the disk: everything ends as `Gone` from now on.
@@ -187,12 +241,17 @@ impl SimDisk {
 
     /// What readers would see now, bypassing every queue.
     pub fn snapshot(&self) -> Image {
-        self.shared.state().medium.snapshot()
+        self.shared.state().medium.current().clone()
     }
 
     /// Requests that are under way at the disk.
     pub fn under_way(&self) -> usize {
         self.shared.state().medium.under_way()
+    }
+
+    /// Completed changes that a power cut may undo.
+    pub fn unflushed(&self) -> usize {
+        self.shared.state().medium.unflushed()
     }
 }
 

@@ -35,7 +35,7 @@ mod pipe;
 mod storm;
 mod time;
 
-pub use disk::{Counters, DiskSpec, Faults, Image, SimDisk};
+pub use disk::{Counters, DiskSpec, Faults, Image, SimDisk, Tear};
 pub use durability::{Breach, DurabilityModel, WriteId, read_stamp, stamp_block};
 pub use entropy::{Entropy, seeds};
 pub use machine::{Machine, MachineSpec, Stalled};

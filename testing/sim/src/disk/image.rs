@@ -1,246 +1,234 @@
-//! What a disk stores: what readers see, what is on the medium, and the writes between the two.
+//! The bytes of a disk: sparse, and shared between copies until one of them changes.
+//!
+//! Pages of 4096 bytes stand in chunks of 64, chunks in a map. A copy takes the map; a change takes the chunk and the page that it touches. So a
+//! copy of a disk of any size costs what was ever written to it, by the quarter of a mebibyte, and no bytes at all.
 
-use crate::entropy::Entropy;
-use doorbell_block::{DeviceInfo, ReadAfterUnmap};
+use crate::entropy::mix;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
 
-/// The bytes of a disk, and which blocks are mapped.
-#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) const PAGE: u64 = 4096;
+/// What the bits of `Page::mapped` stand for.
+pub(super) const SECTOR: u64 = 512;
+const CHUNK_PAGES: u64 = 64;
+const CHUNK: u64 = CHUNK_PAGES * PAGE;
+
+#[derive(Clone)]
+struct Page {
+    bytes: [u8; PAGE as usize],
+    /// A bit for each sector: does it hold data, as far as the disk knows?
+    mapped: u8,
+}
+
+type Chunk = [Option<Arc<Page>>; CHUNK_PAGES as usize];
+
+/// What is read where nothing was ever written.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Past {
+    Zeroes,
+    Noise(u64),
+}
+
+/// The bytes of a disk, and which of its blocks are mapped.
+#[derive(Clone)]
 pub struct Image {
     shift: u8,
-    bytes: Vec<u8>,
-    mapped: Vec<bool>,
+    blocks: u64,
+    past: Past,
+    chunks: BTreeMap<u64, Arc<Chunk>>,
+}
+
+/// Fills `out` with bytes that depend on `seed` and on their place alone. None of them is zero, so that they are told from what was cleared.
+pub(super) fn noise(seed: u64, at: u64, out: &mut [u8]) {
+    for (place, byte) in (at..).zip(out) {
+        let [raw, ..] = (mix(seed ^ (place / 8)) >> (place % 8 * 8)).to_le_bytes();
+        *byte = raw.max(1);
+    }
+}
+
+/// The parts of a range of bytes, page by page: the page, the range within it, and how far into the whole.
+fn pages_of(at: u64, len: u64) -> impl Iterator<Item = (u64, Range<usize>, usize)> {
+    let end = at + len;
+    (at / PAGE..end.div_ceil(PAGE)).filter(move |_| len > 0).map(move |page| {
+        let (from, to) = (at.max(page * PAGE), end.min((page + 1) * PAGE));
+        (page, (from - page * PAGE) as usize..(to - page * PAGE) as usize, (from - at) as usize)
+    })
+}
+
+fn sectors(range: &Range<usize>) -> u8 {
+    let (first, end) = (range.start / SECTOR as usize, range.end.div_ceil(SECTOR as usize));
+    (((1u16 << end) - 1) as u8) & !(((1u16 << first) - 1) as u8)
 }
 
 impl Image {
-    fn blank(shift: u8, blocks: u64) -> Image {
-        Image { shift, bytes: vec![0; (blocks << shift) as usize], mapped: vec![false; blocks as usize] }
+    /// One of zeroes, with nothing mapped.
+    pub fn blank(block_shift: u8, blocks: u64) -> Image {
+        Image { shift: block_shift, blocks, past: Past::Zeroes, chunks: BTreeMap::new() }
+    }
+
+    /// A disk that was used before: all of it mapped, and full of what somebody left, no byte of which is zero.
+    pub fn stale(block_shift: u8, blocks: u64, seed: u64) -> Image {
+        Image { past: Past::Noise(seed), ..Image::blank(block_shift, blocks) }
     }
 
     /// An image of these bytes, all of them mapped.
     ///
     /// # Panics
     /// If they are not whole blocks.
-    pub fn of(shift: u8, bytes: Vec<u8>) -> Image {
-        assert_eq!(bytes.len() % (1 << shift), 0, "an image of whole blocks");
-        let mapped = vec![true; bytes.len() >> shift];
-        Image { shift, bytes, mapped }
+    pub fn of(block_shift: u8, bytes: &[u8]) -> Image {
+        assert_eq!(bytes.len() % (1 << block_shift), 0, "an image of whole blocks");
+        let mut image = Image::blank(block_shift, (bytes.len() >> block_shift) as u64);
+        image.write(0, bytes);
+        image
     }
 
-    /// All bytes.
-    pub fn bytes(&self) -> &[u8] {
-        &self.bytes
+    /// Blocks in all.
+    pub fn len_blocks(&self) -> u64 {
+        self.blocks
+    }
+
+    /// Bytes in all.
+    pub fn len_bytes(&self) -> u64 {
+        self.blocks << self.shift
+    }
+
+    /// Pages that it keeps, shared ones included: what it costs.
+    pub fn stored_pages(&self) -> usize {
+        self.chunks.values().map(|chunk| chunk.iter().flatten().count()).sum()
+    }
+
+    fn page(&self, page: u64) -> Option<&Page> {
+        self.chunks.get(&(page / CHUNK_PAGES))?[(page % CHUNK_PAGES) as usize].as_deref()
+    }
+
+    /// A page to be changed, with what it holds.
+    fn page_mut(&mut self, page: u64) -> &mut Page {
+        let past = self.past;
+        let chunk = self.chunks.entry(page / CHUNK_PAGES).or_insert_with(|| Arc::new([const { None }; CHUNK_PAGES as usize]));
+        let slot = &mut Arc::make_mut(chunk)[(page % CHUNK_PAGES) as usize];
+        let fresh = || {
+            let mut fresh = Page { bytes: [0; PAGE as usize], mapped: 0 };
+            if let Past::Noise(seed) = past {
+                noise(seed, page * PAGE, &mut fresh.bytes);
+                fresh.mapped = 0xff;
+            }
+            Arc::new(fresh)
+        };
+        Arc::make_mut(slot.get_or_insert_with(fresh))
+    }
+
+    /// Reads bytes from byte `at` on.
+    ///
+    /// # Panics
+    /// If they lie outside.
+    pub fn read(&self, at: u64, out: &mut [u8]) {
+        assert!(at + out.len() as u64 <= self.len_bytes(), "a read past the end of an image");
+        for (page, range, into) in pages_of(at, out.len() as u64) {
+            let part = &mut out[into..into + range.len()];
+            match (self.page(page), self.past) {
+                (Some(found), _) => part.copy_from_slice(&found.bytes[range]),
+                (None, Past::Zeroes) => part.fill(0),
+                (None, Past::Noise(seed)) => noise(seed, page * PAGE + range.start as u64, part),
+            }
+        }
+    }
+
+    /// Writes bytes from byte `at` on, and maps their blocks: how a test makes a disk, or damages one.
+    ///
+    /// # Panics
+    /// If they lie outside.
+    pub fn write(&mut self, at: u64, bytes: &[u8]) {
+        assert!(at + bytes.len() as u64 <= self.len_bytes(), "a write past the end of an image");
+        self.change(at, bytes.len() as u64, true, |part, from| part.copy_from_slice(&bytes[from..from + part.len()]));
+    }
+
+    /// All bytes, of a disk that fits in memory.
+    pub fn to_vec(&self) -> Vec<u8> {
+        self.blocks(0, self.blocks)
     }
 
     /// Whole blocks.
     ///
     /// # Panics
     /// If they lie outside.
-    pub fn blocks(&self, lba: u64, blocks: u64) -> &[u8] {
-        &self.bytes[(lba << self.shift) as usize..((lba + blocks) << self.shift) as usize]
+    pub fn blocks(&self, lba: u64, blocks: u64) -> Vec<u8> {
+        let mut out = vec![0; (blocks << self.shift) as usize];
+        self.read(lba << self.shift, &mut out);
+        out
     }
 
     /// Does the block hold data, as far as the disk knows?
     pub fn is_mapped(&self, lba: u64) -> bool {
-        self.mapped.get(lba as usize).is_some_and(|m| *m)
+        let at = lba << self.shift;
+        let bit = |page: &Page| page.mapped >> (at % PAGE / SECTOR) & 1 == 1;
+        lba < self.blocks && self.page(at / PAGE).map_or(self.past != Past::Zeroes, bit)
     }
 
-    fn put(&mut self, lba: u64, bytes: &[u8], mapped: bool) {
-        let at = (lba << self.shift) as usize;
-        // A disk that shrank meanwhile has no room for what lies past its end.
-        let fits = bytes.len().min(self.bytes.len().saturating_sub(at));
-        if fits > 0 {
-            self.bytes[at..at + fits].copy_from_slice(&bytes[..fits]);
-            let blocks = fits >> self.shift;
-            self.mapped[lba as usize..lba as usize + blocks].fill(mapped);
+    /// Changes bytes page by page: `fill` gets each part, and how far into the whole it lies. What is past the end has no room, on a disk that
+    /// shrank meanwhile.
+    pub(super) fn change(&mut self, at: u64, len: u64, mapped: bool, mut fill: impl FnMut(&mut [u8], usize)) {
+        let len = len.min(self.len_bytes().saturating_sub(at));
+        for (page, range, from) in pages_of(at, len) {
+            let bits = sectors(&range);
+            let page = self.page_mut(page);
+            page.mapped = if mapped { page.mapped | bits } else { page.mapped & !bits };
+            fill(&mut page.bytes[range], from);
         }
     }
 
-    fn resize(&mut self, blocks: u64) {
-        self.bytes.resize((blocks << self.shift) as usize, 0);
-        self.mapped.resize(blocks as usize, false);
-    }
-}
-
-/// New content of a range.
-#[derive(Clone, Debug)]
-pub(super) struct Change {
-    pub(super) lba: u64,
-    pub(super) bytes: Vec<u8>,
-    pub(super) mapped: bool,
-}
-
-/// Is a completed write certain to survive?
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Durable {
-    Now,
-    AfterFlush,
-}
-
-pub(super) struct Medium {
-    shift: u8,
-    unmapped_reads: ReadAfterUnmap,
-    current: Image,
-    stable: Image,
-    /// Completed and not certain, in order of completion.
-    unflushed: Vec<(u64, Change)>,
-    /// Started and not completed.
-    under_way: BTreeMap<u64, Change>,
-    next: u64,
-}
-
-impl Medium {
-    pub(super) fn blank(info: &DeviceInfo) -> Medium {
-        Medium::from_image(info, Image::blank(info.block_shift, info.blocks))
-    }
-
-    pub(super) fn from_image(info: &DeviceInfo, image: Image) -> Medium {
-        let (unflushed, under_way) = (Vec::new(), BTreeMap::new());
-        let (shift, unmapped_reads) = (info.block_shift, info.read_after_unmap);
-        Medium { shift, unmapped_reads, stable: image.clone(), current: image, unflushed, under_way, next: 0 }
-    }
-
-    pub(super) fn current(&self) -> &Image {
-        &self.current
-    }
-
-    pub(super) fn snapshot(&self) -> Image {
-        self.current.clone()
-    }
-
-    pub(super) fn under_way(&self) -> usize {
-        self.under_way.len()
-    }
-
-    /// What blocks hold once they are unmapped. A device that promises nothing is given no chance to be right by accident.
-    pub(super) fn unmapped(&self, blocks: u32, entropy: &mut Entropy) -> Vec<u8> {
-        let mut bytes = vec![0; (blocks as usize) << self.shift];
-        if self.unmapped_reads == ReadAfterUnmap::Undefined {
-            entropy.fill(&mut bytes);
+    /// Zeroes that are not mapped. Of a disk that was blank nothing remains of them, however many they are.
+    pub(super) fn clear(&mut self, at: u64, len: u64) {
+        let end = (at + len).min(self.len_bytes());
+        if self.past != Past::Zeroes {
+            return self.change(at, len, false, |part, _| part.fill(0));
         }
-        bytes
-    }
-
-    /// A change begins. Its ticket ends it.
-    pub(super) fn start(&mut self, change: Change) -> u64 {
-        self.next += 1;
-        self.under_way.insert(self.next, change);
-        self.next
-    }
-
-    /// The order number of the last completion: a flush that starts now covers everything up to it.
-    pub(super) fn mark(&self) -> u64 {
-        self.next
-    }
-
-    /// A change completes.
-    pub(super) fn finish(&mut self, ticket: u64, durable: Durable) {
-        if let Some(change) = self.under_way.remove(&ticket) {
-            self.apply(change, durable);
+        let whole = at.div_ceil(CHUNK)..end / CHUNK;
+        if whole.is_empty() {
+            return self.clear_stored(at, end);
         }
+        self.clear_stored(at, whole.start * CHUNK);
+        let gone: Vec<u64> = self.chunks.range(whole.clone()).map(|(n, _)| *n).collect();
+        for n in gone {
+            self.chunks.remove(&n);
+        }
+        self.clear_stored(whole.end * CHUNK, end);
     }
 
-    /// A change is done at once.
-    pub(super) fn apply(&mut self, change: Change, durable: Durable) {
-        self.current.put(change.lba, &change.bytes, change.mapped);
-        match durable {
-            Durable::Now => {
-                self.stable.put(change.lba, &change.bytes, change.mapped);
-                self.supersede(&change);
-            }
-            Durable::AfterFlush => {
-                self.next += 1;
-                self.unflushed.push((self.next, change));
+    /// The same for less than two chunks: pages that are not kept are zeroes already.
+    fn clear_stored(&mut self, at: u64, end: u64) {
+        for (page, range, _) in pages_of(at, end.saturating_sub(at)) {
+            if self.page(page).is_some() {
+                let bits = sectors(&range);
+                let page = self.page_mut(page);
+                page.mapped &= !bits;
+                page.bytes[range].fill(0);
             }
         }
     }
 
-    /// Older unflushed content of these blocks cannot come back any more.
-    fn supersede(&mut self, newer: &Change) {
-        let blocks = |c: &Change| (c.bytes.len() >> self.shift) as u64;
-        let (begin, end) = (newer.lba, newer.lba + blocks(newer));
-        let mut kept = Vec::with_capacity(self.unflushed.len());
-        for (n, old) in std::mem::take(&mut self.unflushed) {
-            let old_end = old.lba + blocks(&old);
-            if old_end <= begin || old.lba >= end {
-                kept.push((n, old));
-                continue;
-            }
-            for (from, to) in [(old.lba, begin), (end, old_end)] {
-                if from < to {
-                    let (a, b) = ((from - old.lba) << self.shift, (to - old.lba) << self.shift);
-                    kept.push((n, Change { lba: from, bytes: old.bytes[a as usize..b as usize].to_vec(), mapped: old.mapped }));
-                }
-            }
-        }
-        self.unflushed = kept;
-    }
-
-    /// Completed changes up to `mark` become certain.
-    pub(super) fn flush(&mut self, mark: u64) {
-        let later = self.unflushed.split_off(self.unflushed.partition_point(|(n, _)| *n <= mark));
-        for (_, change) in std::mem::replace(&mut self.unflushed, later) {
-            self.stable.put(change.lba, &change.bytes, change.mapped);
-        }
-    }
-
-    /// A change that failed or was swept away: each of its blocks may or may not have been written.
-    pub(super) fn tear(&mut self, ticket: u64, entropy: &mut Entropy) {
-        let Some(change) = self.under_way.remove(&ticket) else { return };
-        for part in blocks_of(&change, self.shift) {
-            if entropy.coin() {
-                self.apply(part, Durable::AfterFlush);
-            }
-        }
-    }
-
-    /// A change that never happened.
-    pub(super) fn forget(&mut self, ticket: u64) {
-        self.under_way.remove(&ticket);
-    }
-
-    /// Flips a bit.
-    pub(super) fn rot(&mut self, lba: u64, entropy: &mut Entropy) {
-        let at = (lba << self.shift) + entropy.below(1 << self.shift);
-        let bit = 1 << entropy.below(8);
-        for image in [&mut self.current, &mut self.stable] {
-            if let Some(byte) = image.bytes.get_mut(at as usize) {
-                *byte ^= bit;
-            }
+    /// Flips a bit of a byte; nothing past the end.
+    pub(super) fn flip(&mut self, at: u64, bit: u8) {
+        if at < self.len_bytes() {
+            self.page_mut(at / PAGE).bytes[(at % PAGE) as usize] ^= 1 << (bit % 8);
         }
     }
 
     pub(super) fn resize(&mut self, blocks: u64) {
-        self.current.resize(blocks);
-        self.stable.resize(blocks);
-    }
-
-    /// What a power cut leaves: of every uncertain change, something. Changes no longer than `atomic` blocks survive whole or not at all.
-    pub(super) fn cut(&self, entropy: &mut Entropy, atomic: u32) -> Image {
-        let mut left = self.stable.clone();
-        let mut under_way: Vec<&Change> = self.under_way.values().collect();
-        entropy.shuffle(&mut under_way);
-        for change in self.unflushed.iter().map(|(_, c)| c).chain(under_way) {
-            let blocks = change.bytes.len() >> self.shift;
-            if blocks <= atomic.max(1) as usize {
-                if entropy.coin() {
-                    left.put(change.lba, &change.bytes, change.mapped);
-                }
-                continue;
-            }
-            // Long writes go in runs: some whole, some torn in the middle, some gone.
-            let odds = *entropy.pick(&[0, 100_000, 500_000, 900_000, 1_000_000]);
-            for part in blocks_of(change, self.shift) {
-                if entropy.chance(odds) {
-                    left.put(part.lba, &part.bytes, part.mapped);
-                }
-            }
+        let (old, new) = (self.len_bytes(), blocks << self.shift);
+        if new < old {
+            self.clear(new, old - new);
         }
-        left
+        self.blocks = blocks;
     }
 }
 
-fn blocks_of(change: &Change, shift: u8) -> Vec<Change> {
-    let block = |(n, bytes): (usize, &[u8])| Change { lba: change.lba + n as u64, bytes: bytes.to_vec(), mapped: change.mapped };
-    change.bytes.chunks(1 << shift).enumerate().map(block).collect()
+impl fmt::Debug for Image {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Image({} blocks of {} bytes, {} pages stored)", self.blocks, 1u64 << self.shift, self.stored_pages())
+    }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,10 +1,11 @@
 //! A queue of a simulated disk: requests start at `kick`, take their time, and complete in the order in which they become due.
 
-use super::image::{Change, Durable, Medium};
+use super::medium::{Change, Content, Durable, Medium};
 use super::{Counters, Power, Shared, State};
 use crate::entropy::Entropy;
 use doorbell_block::{Abort, BlockQueue, Cx, DeviceInfo, Done, Flags, Io, IoId, Limits, Op, Status, Ticks, Token, WriteCache};
 use doorbell_mem::SgList;
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// A request under way.
@@ -104,12 +105,15 @@ impl BlockQueue for SimQueue {
             if r.due <= now || off || r.epoch < epoch { due.push(r) } else { self.running.push(r) }
         }
         due.sort_by_key(|r| r.due);
-        for Running { fate, mut io, .. } in due {
+        for Running { mut fate, mut io, .. } in due {
+            if state.power == Power::Off {
+                fate = Fate::Refused(Status::Gone); // it went while these were looked at
+            }
             io.status = finish(&mut state, &shared, fate, &mut io);
             done.push(io);
         }
-        if state.epoch != epoch && !self.running.is_empty() {
-            cx.wake(self.token); // a reset swept away the rest
+        if (state.epoch != epoch || !off && state.power == Power::Off) && !self.running.is_empty() {
+            cx.wake(self.token); // a reset swept away the rest, or the power went
         }
         if let Some(next) = self.running.iter().map(|r| r.due).min() {
             cx.wake_at(self.token, next);
@@ -127,6 +131,9 @@ impl BlockQueue for SimQueue {
 impl Drop for SimQueue {
     fn drop(&mut self) {
         let mut state = self.disk.state();
+        if state.power == Power::Off {
+            return; // what was under way when it went may have happened
+        }
         for r in &self.running {
             if let Fate::Change(ticket) | Fate::Failed(_, Some(ticket)) = r.fate {
                 state.medium.forget(ticket);
@@ -146,14 +153,13 @@ fn start(state: &mut State, disk: &Shared, info: &DeviceInfo, io: &Io) -> Fate {
     count(&mut state.counters, io);
     let faults = &disk.spec.faults;
     let random = if io.op.writes() || io.op == Op::Flush { Status::WriteError } else { Status::ReadError };
-    let fault = match faults.plan.get(&nth) {
-        Some(status) => Some(*status),
+    let fault = match faults.plan.get(&nth).copied().or_else(|| place_fault(state, io)) {
+        Some(status) => Some(status),
         None => state.entropy.chance(faults.fail_per_million).then_some(random),
     };
     let ticket = change_of(info, &state.medium, &mut state.entropy, io).map(|mut change| {
         if fault.is_none() && state.entropy.chance(faults.misdirect_per_million) {
-            let blocks = (change.bytes.len() >> info.block_shift) as u64;
-            change.lba = state.entropy.below(info.blocks - blocks + 1);
+            change.lba = state.entropy.below(info.blocks - change.blocks + 1);
             state.counters.misdirected += 1;
         }
         state.medium.start(change)
@@ -171,13 +177,38 @@ fn start(state: &mut State, disk: &Shared, info: &DeviceInfo, io: &Io) -> Fate {
 
 /// What a request will change, when that does not depend on what is stored.
 fn change_of(info: &DeviceInfo, medium: &Medium, entropy: &mut Entropy, io: &Io) -> Option<Change> {
-    let (bytes, mapped) = match io.op {
-        Op::Write => (bytes_of(&io.sg, 0, io.sg.bytes()), true),
-        Op::WriteZeroes => (vec![0; (io.blocks as usize) << info.block_shift], !io.flags.has(Flags::MAY_UNMAP)),
-        Op::Unmap => (medium.unmapped(io.blocks, entropy), false),
+    let (content, mapped) = match io.op {
+        Op::Write => return Some(Change::bytes(io.lba, info.block_shift, bytes_of(&io.sg, 0, io.sg.bytes()))),
+        Op::WriteZeroes => (Content::Zeroes, !io.flags.has(Flags::MAY_UNMAP)),
+        Op::Unmap => (medium.unmapped(entropy), false),
         _ => return None,
     };
-    Some(Change { lba: io.lba, bytes, mapped })
+    Some(Change { lba: io.lba, blocks: u64::from(io.blocks), content, mapped })
+}
+
+/// How a request ends because of where it goes.
+fn place_fault(state: &State, io: &Io) -> Option<Status> {
+    let hits = |blocks: &BTreeSet<u64>, lba: u64| io.op.has_range() && blocks.range(lba..lba + u64::from(io.blocks)).next().is_some();
+    let reads = match io.op {
+        Op::Read | Op::Compare | Op::CompareAndWrite | Op::Verify => Some(io.lba),
+        Op::Copy => Some(io.source),
+        _ => None,
+    };
+    if reads.is_some_and(|lba| hits(&state.unreadable, lba)) {
+        return Some(Status::ReadError);
+    }
+    (io.op.writes() && hits(&state.unwritable, io.lba)).then_some(Status::WriteError)
+}
+
+/// A change of these blocks has completed.
+fn changed(state: &mut State, disk: &Shared, lba: u64, blocks: u64) {
+    if !state.unreadable.is_empty() {
+        state.unreadable.retain(|block| !(lba..lba + blocks).contains(block));
+    }
+    state.counters.changes += 1;
+    if disk.spec.cut_after.is_some_and(|n| state.counters.changes >= n) {
+        state.power = Power::Off;
+    }
 }
 
 fn bytes_of(sg: &SgList, offset: u32, len: u32) -> Vec<u8> {
@@ -217,6 +248,7 @@ fn finish(state: &mut State, disk: &Shared, fate: Fate, io: &mut Io) -> Status {
         }
         Fate::Change(ticket) => {
             state.medium.finish(ticket, durable);
+            changed(state, disk, io.lba, io.blocks.into());
             if state.entropy.chance(disk.spec.faults.rot_per_million) {
                 let lba = state.entropy.below(info.blocks);
                 state.medium.rot(lba, &mut state.entropy);
@@ -228,7 +260,13 @@ fn finish(state: &mut State, disk: &Shared, fate: Fate, io: &mut Io) -> Status {
             state.medium.flush(mark);
             Status::Ok
         }
-        Fate::AtTheEnd => at_the_end(state, &info, durable, io),
+        Fate::AtTheEnd => {
+            let status = at_the_end(state, &info, durable, io);
+            if status.is_ok() && matches!(io.op, Op::Copy | Op::CompareAndWrite) {
+                changed(state, disk, io.lba, io.blocks.into());
+            }
+            status
+        }
     }
 }
 
@@ -240,19 +278,21 @@ fn at_the_end(state: &mut State, info: &DeviceInfo, durable: Durable, io: &mut I
     let blocks = u64::from(io.blocks);
     let medium = &mut state.medium;
     match io.op {
-        Op::Read => io.sg.write_at(0, medium.current().blocks(io.lba, blocks)),
+        Op::Read => {
+            io.sg.write_at(0, &medium.current().blocks(io.lba, blocks));
+        }
         Op::Compare | Op::CompareAndWrite => {
             let half = io.blocks << info.block_shift;
             if bytes_of(&io.sg, 0, half) != medium.current().blocks(io.lba, blocks) {
                 return Status::Miscompare;
             }
             if io.op == Op::CompareAndWrite {
-                medium.apply(Change { lba: io.lba, bytes: bytes_of(&io.sg, half, half), mapped: true }, durable);
+                medium.apply(Change::bytes(io.lba, info.block_shift, bytes_of(&io.sg, half, half)), durable);
             }
         }
         Op::Copy => {
-            let bytes = medium.current().blocks(io.source, blocks).to_vec();
-            medium.apply(Change { lba: io.lba, bytes, mapped: true }, durable);
+            let bytes = medium.current().blocks(io.source, blocks);
+            medium.apply(Change::bytes(io.lba, info.block_shift, bytes), durable);
         }
         Op::SeekData | Op::SeekHole => {
             let wanted = io.op == Op::SeekData;

@@ -8,7 +8,7 @@ const BLOCKS: u64 = 256;
 
 /// Storms over `cuts` power cuts; what each leaves is held against the model, and is where the next run begins.
 fn cuts(seed: u64, spec: impl Fn(u64) -> DiskSpec, cuts: u64) -> Result<StormLog, String> {
-    let mut image = Image::of(9, vec![0; (BLOCKS as usize) << 9]);
+    let mut image = Image::blank(9, BLOCKS);
     let mut entropy = Entropy::new(seed);
     let mut model = DurabilityModel::new(seed, 9, BLOCKS);
     if spec(seed).info.write_cache == WriteCache::WriteThrough {
@@ -31,9 +31,9 @@ fn cuts(seed: u64, spec: impl Fn(u64) -> DiskSpec, cuts: u64) -> Result<StormLog
         if let Some(breach) = &log.breach {
             return Err(format!("a read brought what it must not: {breach}"));
         }
-        log.model.check_image(image.bytes()).map_err(|b| b.to_string())?;
-        log.model.check_atomic(image.bytes(), atomic).map_err(|b| b.to_string())?;
-        log.model.restart(image.bytes());
+        log.model.check_image(&image.to_vec()).map_err(|b| b.to_string())?;
+        log.model.check_atomic(&image.to_vec(), atomic).map_err(|b| b.to_string())?;
+        log.model.restart(&image.to_vec());
     }
     drop(image);
     let log = std::rc::Rc::try_unwrap(log).map_err(|_| "the storm still blows".to_owned())?;
@@ -95,7 +95,7 @@ fn a_write_cache_that_denies_itself_is_found_out() {
         m.run_until(60 * SECOND, |_| log.borrow().done > 300).unwrap();
         let image = disk.power_cut(seed);
         let log = log.borrow();
-        log.model.check_image(image.bytes()).is_err()
+        log.model.check_image(&image.to_vec()).is_err()
     });
     assert!(found);
 }
@@ -116,7 +116,7 @@ fn atomic_writes_that_tear_are_found_out() {
         m.run_until(60 * SECOND, |_| log.borrow().done > 300).unwrap();
         let image = disk.power_cut(seed);
         let log = log.borrow();
-        log.model.check_atomic(image.bytes(), 16).is_err()
+        log.model.check_atomic(&image.to_vec(), 16).is_err()
     });
     assert!(found);
 }
@@ -194,6 +194,126 @@ fn a_fua_write_cannot_be_undone_by_what_was_cached_before_it() {
         .unwrap();
         let image = disk.power_cut(seed);
         assert!(image.blocks(2, 3).iter().all(|b| *b == 2), "seed {seed}: FUA was lost");
-        assert!(image.blocks(0, 2).iter().chain(image.blocks(5, 3)).all(|b| *b < 2));
+        assert!(image.blocks(0, 2).iter().chain(&image.blocks(5, 3)).all(|b| *b < 2));
     }
+}
+
+/// Runs writes of whole pages and says what a cut may leave of each, over many seeds: which of the page's sectors are new.
+fn left_of_page_writes(tear: Tear, shift: u8) -> std::collections::BTreeSet<[bool; 8]> {
+    let mut left = std::collections::BTreeSet::new();
+    for seed in seeds(60) {
+        let mut spec = DiskSpec::new(seed, shift, 1 << (16 - shift)).tearing(tear);
+        spec.info.write_cache = WriteCache::Volatile;
+        let disk = SimDisk::from_image(spec, Image::stale(shift, 1 << (16 - shift), seed));
+        let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+        let mut m = Machine::new(seed, 1);
+        m.run(SECOND, |local| async move {
+            let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+            // From the middle of page 1 to the middle of page 4: two whole pages, and two halves where blocks are small.
+            let (lba, blocks) = if shift == 9 { (12, 24) } else { (1, 4) };
+            assert!(queue.control(Op::WriteZeroes, lba, blocks).await.is_ok());
+        })
+        .unwrap();
+        let before = disk.unflushed();
+        let (peek, image) = (disk.would_hold(seed), disk.power_cut(seed));
+        assert_eq!((before, peek.to_vec() == image.to_vec()), (1, true), "a look does not change what is left");
+        let new = |sector: u64| {
+            let mut bytes = [0; 512];
+            image.read(sector * 512, &mut bytes);
+            assert!(bytes.iter().all(|b| *b == 0) || bytes.iter().all(|b| *b != 0), "a sector is whole");
+            bytes[0] == 0
+        };
+        assert!(!new(7) && !new(5 * 8), "what was not written to is as it was");
+        for page in 2..4 {
+            left.insert(std::array::from_fn(|n| new(page * 8 + n as u64)));
+        }
+    }
+    left
+}
+
+#[test]
+fn pages_stay_whole_or_tear_by_the_sector_as_the_disk_is_told() {
+    for shift in [9, 12] {
+        let whole = left_of_page_writes(Tear::Pages, shift);
+        assert_eq!(whole.into_iter().collect::<Vec<_>>(), [[false; 8], [true; 8]]);
+        assert!(left_of_page_writes(Tear::Sectors, shift).len() > 10);
+    }
+    assert_eq!(left_of_page_writes(Tear::Blocks, 12).len(), 2);
+    assert!(left_of_page_writes(Tear::Blocks, 9).len() > 10);
+}
+
+#[test]
+fn the_power_goes_by_itself_after_so_many_changes() {
+    for after in 0..5 {
+        let disk = SimDisk::new(DiskSpec { cut_after: Some(after), ..plain(after) });
+        let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+        let mut m = Machine::new(after, 1);
+        let statuses = m.run(SECOND, |local| async move {
+            let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+            let mut out = Vec::new();
+            for n in 0..5 {
+                out.push(queue.control(Op::WriteZeroes, n, 1).await);
+                queue.control(Op::Flush, 0, 0).await;
+            }
+            out
+        });
+        // Before the first change there is no moment to go at.
+        let done = after.max(1) as usize;
+        let expected: Vec<Status> = (0..5).map(|n| if n < done { Status::Ok } else { Status::Gone }).collect();
+        assert_eq!(statuses.unwrap(), expected);
+        assert!(disk.is_off() && disk.counters().changes == done as u64);
+    }
+}
+
+#[test]
+fn blocks_that_cannot_be_read_are_until_they_are_written() {
+    let disk = SimDisk::new(plain(4));
+    let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+    let mut m = Machine::new(4, 1);
+    m.run(SECOND, |local| async move {
+        let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+        let read = async |lba: u64| {
+            let buffer = local.with(|cx| cx.buffer(1024)).await.unwrap();
+            queue.read(lba, 2, buffer).await.0
+        };
+        disk.make_unreadable(10..12);
+        assert_eq!(
+            (read(8).await, read(9).await, read(11).await, read(12).await),
+            (Status::Ok, Status::ReadError, Status::ReadError, Status::Ok)
+        );
+        assert_eq!(queue.control(Op::WriteZeroes, 10, 1).await, Status::Ok);
+        assert_eq!((read(9).await, read(10).await), (Status::Ok, Status::ReadError));
+        disk.make_unwritable(20..21);
+        assert_eq!(
+            (queue.control(Op::WriteZeroes, 19, 2).await, queue.control(Op::Unmap, 20, 1).await),
+            (Status::WriteError, Status::WriteError)
+        );
+        assert_eq!((queue.control(Op::WriteZeroes, 21, 1).await, read(20).await), (Status::Ok, Status::Ok));
+        disk.heal();
+        assert_eq!((queue.control(Op::WriteZeroes, 20, 1).await, read(10).await), (Status::Ok, Status::Ok));
+        assert_eq!(disk.counters().faults, 5);
+    })
+    .unwrap();
+}
+
+#[test]
+fn an_unmap_that_promises_nothing_leaves_what_was_there_or_noise() {
+    let mut left = [0; 2];
+    for seed in seeds(30) {
+        let mut spec = plain(seed);
+        spec.info.read_after_unmap = doorbell_block::ReadAfterUnmap::Undefined;
+        let disk = SimDisk::from_image(spec, Image::stale(9, BLOCKS, seed));
+        let before = disk.snapshot().blocks(8, 8);
+        let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+        let mut m = Machine::new(seed, 1);
+        m.run(SECOND, |local| async move {
+            let queue = AsyncQueue::open(&local, device, 1).await.unwrap();
+            assert!(queue.control(Op::Unmap, 8, 8).await.is_ok());
+        })
+        .unwrap();
+        let after = disk.snapshot();
+        assert!(!after.is_mapped(8) && after.is_mapped(16) && after.blocks(8, 8).iter().all(|b| *b != 0));
+        left[usize::from(after.blocks(8, 8) == before)] += 1;
+    }
+    assert!(left[0] > 0 && left[1] > 0);
 }

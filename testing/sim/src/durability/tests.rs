@@ -1,7 +1,7 @@
 use super::*;
 
 fn image(model: &DurabilityModel, contents: &[(u64, WriteId)]) -> Vec<u8> {
-    let mut bytes = vec![0; model.blocks.len() << 9];
+    let mut bytes = vec![0; (model.len_blocks() as usize) << 9];
     for (lba, id) in contents {
         stamp_block(&mut bytes[(*lba as usize) << 9..(*lba as usize + 1) << 9], *lba, *id);
     }
@@ -142,4 +142,84 @@ fn what_a_cut_left_is_where_the_next_run_begins() {
     assert_ne!(a, b);
     m.acked(b);
     assert!(m.check_image(&image(&m, &[])).is_ok() && m.check_image(&left).is_err());
+}
+
+#[test]
+fn a_copy_goes_its_own_way_and_its_writes_are_told_from_the_others() {
+    let mut origin = model();
+    let a = origin.write(0, 1, false);
+    origin.acked(a);
+    let mut copy = origin.fork(1_000);
+    let (b, c) = (origin.write(0, 1, true), copy.write(1, 1, true));
+    origin.acked(b);
+    copy.acked(c);
+    assert!(b < c && c == WriteId(1_000));
+    assert!(origin.check_image(&image(&origin, &[(0, b)])).is_ok() && origin.check_image(&image(&origin, &[(0, a)])).is_err());
+    assert!(copy.check_image(&image(&copy, &[(0, a), (1, c)])).is_ok(), "what was there when it was made");
+    assert!(copy.check_image(&image(&copy, &[(1, c)])).is_ok(), "which nobody has flushed");
+    let f = copy.flush();
+    copy.flushed(f);
+    assert!(copy.check_image(&image(&copy, &[(1, c)])).is_err());
+    let mixed = copy.check_image(&image(&copy, &[(0, b), (1, c)])).unwrap_err();
+    assert_eq!((mixed.lba, mixed.found.as_str()), (0, "what write 3 wrote"));
+    assert!(std::panic::catch_unwind(|| copy.fork(1_000)).is_err(), "numbers are given once");
+}
+
+#[test]
+fn after_anything_anything_may_be_read_until_the_next_write() {
+    let mut m = model();
+    let a = m.anything(2, 2, true);
+    m.acked(a);
+    let mut noise = image(&m, &[]);
+    noise[2 << 9..4 << 9].fill(0x5a);
+    assert!(m.check_image(&noise).is_ok() && m.check_image(&image(&m, &[])).is_ok());
+    noise[4 << 9] = 1;
+    assert_eq!(m.check_image(&noise).unwrap_err().lba, 4);
+    noise[4 << 9] = 0;
+    m.restart(&noise);
+    assert!(m.check_image(&image(&m, &[])).is_ok(), "it may be something else the next time");
+    let b = m.write(2, 1, true);
+    m.acked(b);
+    let end = noise.split_off(3 << 9);
+    assert!(m.check_image(&[&image(&m, &[(2, b)])[..3 << 9], &end].concat()).is_ok());
+    assert!(m.check_image(&[noise, end].concat()).is_err(), "it was written");
+}
+
+#[test]
+fn a_large_disk_is_checked_where_it_was_written() {
+    let mut m = DurabilityModel::new(1, 9, 1 << 40);
+    let a = m.write(1 << 39, 2, true);
+    m.acked(a);
+    let b = m.zeroes(77, 1, false);
+    m.acked(b);
+    assert_eq!(m.touched(), [77..78, 1 << 39..(1 << 39) + 2]);
+    let mut block = [0; 512];
+    assert!(m.check_blocks(77, &block).is_ok() && m.check_blocks(123, &block).is_ok());
+    assert!(m.check_blocks(1 << 39, &block).is_err());
+    stamp_block(&mut block, 1 << 39, a);
+    assert!(m.check_blocks(1 << 39, &block).is_ok() && m.check_blocks(123, &block).is_err());
+    m.restart_from(|lba, out| stamp_block(out, lba, if lba == 77 { WriteId(0) } else { a }));
+    assert_eq!(m.touched(), vec![Range { start: 1 << 39, end: (1 << 39) + 2 }], "what is as it was at first is not kept");
+    assert!(m.check_blocks(1 << 39, &block).is_ok());
+    m.resize(1 << 39);
+    m.resize(1 << 40);
+    assert!(m.check_blocks(1 << 39, &[0; 512]).is_ok() && m.check_blocks(1 << 39, &block).is_err(), "what was cut off is gone");
+}
+
+#[test]
+fn a_flush_settles_what_was_not_flushed_and_a_read_holds_it_open() {
+    let mut m = model();
+    let a = m.write(0, 1, false);
+    m.acked(a);
+    assert_eq!(m.unsettled.len(), 1);
+    let began = m.read();
+    let b = m.write(0, 1, false);
+    m.acked(b);
+    let f = m.flush();
+    m.flushed(f);
+    assert_eq!((m.unsettled.len(), m.blocks[&0].writes.as_slice()), (1, &[a, b][..]), "the read may see the first");
+    m.check_read(began, 0, &image(&m, &[(0, a)])[..512]).unwrap();
+    let f = m.flush();
+    m.flushed(f);
+    assert_eq!((m.unsettled.len(), m.blocks[&0].writes.as_slice()), (0, &[b][..]));
 }
