@@ -114,6 +114,18 @@ fn a_namespace_leaves_before_it_is_formatted_and_comes_back_empty() {
     assert!(done.get() >= 6, "{}", done.get());
 }
 
+#[test]
+fn a_compare_and_write_is_offered_where_a_queue_holds_both_halves() {
+    for (mqes, offered) in [(1, false), (2, true), (31, true)] {
+        let looked = Rc::new(Cell::new(None));
+        let seen = looked.clone();
+        let outcome = Trial::of_plan(1, Plan { mqes, ..Plan::honest() }).operate(move |_, controller| async move {
+            seen.set(find(&controller, 1).map(|namespace| namespace.info().ops.has(Op::CompareAndWrite)));
+        });
+        assert_eq!((outcome.wrong, looked.get()), (vec![], Some(offered)), "{mqes}");
+    }
+}
+
 async fn running(controller: &Controller) -> String {
     controller.identity().unwrap().firmware.clone()
 }

@@ -200,7 +200,7 @@ impl Inner {
             function: memory.function.clone(),
             bar: memory.bar.clone(),
             regions: self.env.regions.clone(),
-            entries: self.options.io_queue_entries.max(2).min(memory.cap.mqes().saturating_add(1).max(2)),
+            entries: self.io_queue_entries(),
             pointing,
             max_bytes,
             vector: None,

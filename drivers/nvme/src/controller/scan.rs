@@ -174,7 +174,8 @@ impl Inner {
             true => Some(self.identify_cns(Cns::CSI_NAMESPACE, nsid, Csi::NVM).await?),
             false => None,
         };
-        let pages = Pages { limits, extended: extended.as_deref() };
+        // One entry of a ring stays free.
+        let pages = Pages { limits, extended: extended.as_deref(), holds_pairs: self.io_queue_entries() > 2 };
         Described::new(raw, &facts.identity, facts.max_bytes, &pages, csi, zoned.as_ref(), (uuid, nguid, eui64))
             .map_err(|why| NvmeError::unusable(&self.name, why))
     }

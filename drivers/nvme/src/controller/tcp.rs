@@ -53,7 +53,7 @@ impl Inner {
         let (addresses, source) = found.map_err(|e| NvmeError::unusable(&self.name, e.to_string()))?;
         let entries = match qid {
             0 => self.options.admin_queue_entries,
-            _ => self.options.io_queue_entries.min(tcp.cap.get().mqes().saturating_add(1)),
+            _ => self.io_queue_entries(),
         };
         let in_capsule = self.facts.borrow().as_ref().map_or(0, |facts| {
             let raw = &facts.identity.raw;

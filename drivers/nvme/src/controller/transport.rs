@@ -68,6 +68,11 @@ impl Inner {
         }
     }
 
+    /// Entries of each of its I/O queues.
+    pub(super) fn io_queue_entries(&self) -> u16 {
+        self.options.io_queue_entries.max(2).min(self.cap().mqes().saturating_add(1).max(2))
+    }
+
     /// All the command sets that it has, for its namespaces of others than the NVM command set.
     pub(super) fn command_sets(&self) -> CommandSetSelect {
         if self.cap().css() & 0x40 != 0 { CommandSetSelect::ALL } else { CommandSetSelect::NVM }

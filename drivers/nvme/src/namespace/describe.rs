@@ -39,10 +39,12 @@ pub struct Described {
     pub raw: Box<Namespace>,
 }
 
-/// What the NVM command set says of a controller and a namespace, where they follow a version that has it.
+/// What the NVM command set says of a controller and a namespace, where they follow a version that has it, and what its queues can do.
 pub(crate) struct Pages<'a> {
     pub(crate) limits: Option<&'a NvmController>,
     pub(crate) extended: Option<&'a NvmNamespace>,
+    /// Can an I/O queue of it hold two commands, as the halves of a fused pair are?
+    pub(crate) holds_pairs: bool,
 }
 
 /// Blocks of a command at most: the field has 16 bits and is zero-based.
@@ -82,7 +84,7 @@ impl Described {
         let info = DeviceInfo {
             blocks: raw.nsze.get(),
             physical_block_bytes: physical(&raw, block),
-            ops: zoned_ops(ops(of, format, &raw), found.as_ref()),
+            ops: zoned_ops(ops(of, format, &raw, pages.holds_pairs), found.as_ref()),
             fua: true,
             write_cache: if of.is_volatile() { WriteCache::Volatile } else { WriteCache::WriteThrough },
             read_only: NsAttr::from_bits(raw.nsattr).write_protected(),
@@ -130,7 +132,7 @@ fn physical(raw: &Namespace, block: u32) -> u32 {
     block.checked_mul(blocks).filter(|b| b.is_power_of_two()).unwrap_or(block)
 }
 
-fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
+fn ops(of: &Identity, format: Format, raw: &Namespace, holds_pairs: bool) -> OpSet {
     let oncs = of.oncs();
     // A compare without metadata would find it different: it can leave none out (NVM 1.1, 3.3.1).
     let compare = oncs.compare() && format.metadata_bytes == 0;
@@ -139,7 +141,7 @@ fn ops(of: &Identity, format: Format, raw: &Namespace) -> OpSet {
     let mut ops = OpSet::of(&[Op::Read, Op::Write, Op::Flush, Op::Reset]);
     for (has, op) in [
         (compare, Op::Compare),
-        (compare && of.fuses().compare_write(), Op::CompareAndWrite),
+        (compare && holds_pairs && of.fuses().compare_write(), Op::CompareAndWrite),
         (oncs.write_zeroes(), Op::WriteZeroes),
         (oncs.dataset_management(), Op::Unmap),
         (copy, Op::Copy),
