@@ -119,6 +119,6 @@ impl Trial {
             set_rate(&mut plan.rates, b.next(), b.next());
         }
         plan.script = b.0.take(512).map(|byte| fault(*byte)).collect();
-        Trial { seed, plan, operations, sleeps, entropy: Entropy::new(seed) }
+        Trial { seed, plan, operations, sleeps, classes: None, entropy: Entropy::new(seed) }
     }
 }

@@ -1,7 +1,7 @@
 //! What an operator asks of a controller, by the driver: formats, firmware, a sanitize, namespaces, security.
 
 use doorbell_block::{BlockDevice, Op, Status};
-use doorbell_mem::Seg;
+use doorbell_mem::{ClassSpec, Foreign, Seg};
 use doorbell_nvme::{Committed, Controller, Env, Namespace, Payload, State, within};
 use doorbell_nvme_model::trial::Trial;
 use doorbell_nvme_model::{Plan, Rates, firmware};
@@ -12,7 +12,7 @@ use doorbell_wire_nvme::{
     AdminCommand, AdminOpcode, CommitAction, FormatNvm, GetLogPage, LogId, NSID_ALL, Sanitize, SanitizeAction, Sqe, U32, U64, Wire, bytes,
     view,
 };
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -124,6 +124,55 @@ fn a_compare_and_write_is_offered_where_a_queue_holds_both_halves() {
         });
         assert_eq!((outcome.wrong, looked.get()), (vec![], Some(offered)), "{mqes}");
     }
+}
+
+/// A controller that points by PRPs alone needs a copy of what does not lie on a dword.
+#[test]
+fn what_needs_a_longer_copy_than_there_are_buffers_is_refused_and_waits_for_nothing() {
+    let classes = [(512, 64), (4096, 8)].map(|(size, count)| ClassSpec { size, count });
+    let ended = Rc::new(RefCell::new(Vec::new()));
+    let seen = ended.clone();
+    let trial = Trial { classes: Some(classes.to_vec()), ..Trial::of_plan(1, Plan { sgls: 0, ..Plan::honest() }) };
+    let outcome = trial.operate(move |env, controller| async move {
+        let memory = Foreign::scratch(&env.regions, 1 << 17).unwrap();
+        let namespace = find(&controller, 1).unwrap();
+        let queue = open(&env.local, &namespace).await;
+        for (at, blocks) in [(2, 16), (2, 128), (4, 128), (2, 64), (2, 65)] {
+            let (status, _) = queue.read(0, blocks, memory.seg(at, blocks * 512).unwrap()).await;
+            seen.borrow_mut().push(status);
+        }
+    });
+    assert_eq!(outcome.wrong, NOTHING);
+    assert_eq!(*ended.borrow(), [Status::Ok, Status::Invalid, Status::Ok, Status::Ok, Status::Invalid]);
+}
+
+/// A reset that is asked for while another one brings the controller back is done after that: what the controller was told to do at the next
+/// reset has been done when it ends.
+async fn resets_beside_resets(env: Env, controller: Controller, done: Rc<Cell<u32>>) {
+    let local = env.local.clone();
+    for n in 0..64 {
+        let other = controller.clone();
+        local.spawn(async move { other.reset().await.unwrap() });
+        // Somewhere in it, early or late.
+        local.sleep_ns(n * 40_000).await;
+        let revision = format!("r{n}");
+        let image = firmware(&revision, 4096);
+        while controller.update_firmware(&image, 2, CommitAction::ReplaceAndActivate, |_| ()).await.is_err() {}
+        controller.reset().await.unwrap();
+        assert_eq!(running(&controller).await, revision);
+        done.set(done.get() + 1);
+    }
+}
+
+#[test]
+fn a_reset_that_was_asked_for_late_is_not_the_one_that_was_under_way() {
+    let done = Rc::new(Cell::new(0));
+    for seed in 0..4 {
+        let counted = done.clone();
+        let outcome = Trial::of_plan(seed, Plan::honest()).operate(move |env, controller| resets_beside_resets(env, controller, counted));
+        assert_eq!(outcome.wrong, NOTHING, "seed {seed}");
+    }
+    assert_eq!(done.get(), 4 * 64);
 }
 
 async fn running(controller: &Controller) -> String {

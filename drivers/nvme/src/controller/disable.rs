@@ -30,7 +30,7 @@ impl Controller {
         if self.state() != State::Disabled {
             return Err(NvmeError::unusable(self.name(), "it is not disabled"));
         }
-        let done = self.0.waiting.borrow_mut().reset();
+        let done = self.0.waiting.borrow_mut().reset(self.0.shared.epoch.load(Ordering::Acquire));
         self.0.shared.tell(Event::Enable);
         match done.await {
             Ok(true) => Ok(()),
@@ -64,8 +64,7 @@ impl Inner {
             self.env.local.with(move |cx| pair.borrow_mut().fail_fast(cx)).await;
             self.shared.set_state(State::Disabled);
             // Who asked for a reset meanwhile does not wait for somebody to enable it.
-            let resets = self.waiting.borrow_mut().take_resets();
-            resets.into_iter().for_each(|w| w.send(false));
+            self.waiting.borrow_mut().end_resets(u64::MAX, false);
         }
         self.answer_disable(is_back);
         // One that does not stop is reset, whatever that takes.

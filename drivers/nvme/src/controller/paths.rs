@@ -162,8 +162,8 @@ impl Controller {
         if self.state() == State::Disabled {
             return Err(NvmeError::unusable(&self.0.name, "it is disabled"));
         }
-        let done = self.0.waiting.borrow_mut().reset();
-        self.0.shared.ask_for_reset(why);
+        let after = self.0.shared.ask_for_reset(why);
+        let done = self.0.waiting.borrow_mut().reset(after);
         match done.await {
             Ok(true) => Ok(()),
             _ => Err(NvmeError::unusable(&self.0.name, "the reset failed; the log says why")),

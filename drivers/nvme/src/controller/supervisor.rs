@@ -22,15 +22,17 @@ const TICK_NS: u64 = 1_000_000_000;
 /// Who waits for what the supervisor does.
 #[derive(Default)]
 pub(crate) struct Waiting {
-    resets: Vec<Sender<bool>>,
+    /// With the bring-up after which each asked.
+    resets: Vec<(u64, Sender<bool>)>,
     detach: Vec<Sender<()>>,
     disable: Vec<Sender<bool>>,
 }
 
 impl Waiting {
-    pub(super) fn reset(&mut self) -> Receiver<bool> {
+    /// For the end of a reset that begins after this bring-up.
+    pub(super) fn reset(&mut self, after: u64) -> Receiver<bool> {
         let (tx, rx) = oneshot();
-        self.resets.push(tx);
+        self.resets.push((after, tx));
         rx
     }
 
@@ -50,9 +52,9 @@ impl Waiting {
         rx
     }
 
-    /// Those who wait for a reset.
-    pub(super) fn take_resets(&mut self) -> Vec<Sender<bool>> {
-        std::mem::take(&mut self.resets)
+    /// Tells those who wait for a reset and asked before this bring-up how it went: for who asked later there is another one to come.
+    pub(super) fn end_resets(&mut self, before: u64, done: bool) {
+        self.resets.extract_if(.., |(after, _)| *after < before).for_each(|(_, w)| w.send(done));
     }
 
     /// Who waits for it to stand still.
@@ -110,8 +112,8 @@ impl Inner {
     }
 
     fn answer_all(&self) {
-        let waiting = std::mem::take(&mut *self.waiting.borrow_mut());
-        waiting.resets.into_iter().for_each(|w| w.send(false));
+        let mut waiting = std::mem::take(&mut *self.waiting.borrow_mut());
+        waiting.end_resets(u64::MAX, false);
         waiting.detach.into_iter().for_each(|w| w.send(()));
         waiting.disable.into_iter().for_each(|w| w.send(false));
     }
@@ -154,8 +156,9 @@ impl Inner {
 
     pub(super) async fn reset(self: &Rc<Self>, why: &Why) -> Then {
         let then = self.recover(why).await;
-        let waiting = self.waiting.borrow_mut().take_resets();
-        waiting.into_iter().for_each(|w| w.send(then == Then::Go));
+        // What was asked for while it came back has not been done: the controller was reset before that.
+        let before = if then == Then::Go { self.shared.epoch.load(Ordering::Acquire) } else { u64::MAX };
+        self.waiting.borrow_mut().end_resets(before, then == Then::Go);
         then
     }
 

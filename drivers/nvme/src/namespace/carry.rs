@@ -154,6 +154,16 @@ pub(super) fn in_one_piece(io: &Io, format: Format, copied: Copied) -> u32 {
     if is_needed { io.blocks.saturating_mul(format.metadata_bytes.into()) } else { 0 }
 }
 
+/// Bytes of the buffers that `prepare` gathers for data.
+pub(super) fn gathered(io: &Io, format: Format, copied: Copied) -> u32 {
+    let travels = !io.meta.is_empty() || !format.is_all_made();
+    match (travels, format.extended, copied) {
+        (_, _, Copied::Least) => 0,
+        (true, true, Copied::All) => io.sg.bytes() + io.blocks.saturating_mul(format.metadata_bytes.into()),
+        (_, _, Copied::All) => io.sg.bytes(),
+    }
+}
+
 /// Exchanges the data of a request for a copy of it.
 pub(super) fn payload(cx: &mut Cx, io: &mut Io) -> Option<Aside> {
     let list = copy_of(cx, &io.sg, io.op == Op::Read)?;

@@ -139,17 +139,16 @@ impl Queue {
     fn provide_some(&mut self, cx: &mut Cx) {
         let (format, shift) = (self.facts.format, self.shape.shift());
         while let Some((mut io, copied)) = self.wanting.pop_front() {
+            if self.wants_too_much(cx, &io, copied) {
+                self.refuse(cx, io, Status::Invalid);
+                continue;
+            }
+            let moves = matches!(io.op, Op::Read | Op::Write) && format.metadata_bytes > 0;
             if io.op == Op::CompareAndWrite {
                 match self.start_fused(cx, io) {
                     Ok(()) => continue,
                     Err(io) => return self.wanting.push_front((io, copied)),
                 }
-            }
-            // Metadata goes in one piece: what no class of buffers holds is too long, and the layer above is to ask for less.
-            let moves = matches!(io.op, Op::Read | Op::Write) && format.metadata_bytes > 0;
-            if moves && carry::in_one_piece(&io, format, copied) > cx.largest_buffer() {
-                self.refuse(cx, io, Status::Invalid);
-                continue;
             }
             let word = carry::word(&io);
             let prepared = match io.op {
@@ -167,6 +166,31 @@ impl Queue {
             }
             self.send(cx, io, word);
         }
+    }
+
+    /// Does a request want more buffers than there ever are? It would wait for ever: the layer above is to ask for less.
+    fn wants_too_much(&self, cx: &Cx, io: &Io, copied: Copied) -> bool {
+        let format = self.facts.format;
+        let bytes = match io.op {
+            Op::Unmap | Op::Copy => 0,
+            Op::ZoneReport => zones::report_bytes(io.sg.bytes(), self.facts.max_bytes),
+            Op::CompareAndWrite => {
+                if lies_well(&io.sg) {
+                    0
+                } else {
+                    io.sg.bytes()
+                }
+            }
+            Op::Read | Op::Write if format.metadata_bytes > 0 => {
+                // Metadata goes in one piece.
+                if carry::in_one_piece(io, format, copied) > cx.largest_buffer() {
+                    return true;
+                }
+                carry::gathered(io, format, copied)
+            }
+            _ => io.sg.bytes(),
+        };
+        u64::from(bytes) > cx.pool().longest()
     }
 
     /// Gives a request for a report room for what the device says of its zones.
@@ -339,13 +363,16 @@ impl Queue {
     }
 }
 
+/// Can the halves of a payload be pointed at by any device?
+fn lies_well(whole: &SgList) -> bool {
+    matches!(whole.segs(), [only] if only.address().addr().is_multiple_of(4))
+}
+
 /// The two halves of a compare-and-write's payload: shared where each is one piece that lies well, copied where a device with PRPs alone might
 /// not be able to reach it. False when there are no buffers for that.
 fn halve(cx: &mut Cx, whole: &SgList, first: &mut SgList, second: &mut SgList) -> bool {
     let half = whole.bytes() / 2;
-    if let [only] = whole.segs()
-        && only.address().addr().is_multiple_of(4)
-    {
+    if lies_well(whole) {
         whole.share(0, half, first);
         whole.share(half, half, second);
         return true;

@@ -9,7 +9,7 @@ mod worker;
 
 use crate::{Counters, DiskSpec, Model, Plan, SimFunction};
 use doorbell_block::{BlockDevice, Op, ReactorId, Ticks};
-use doorbell_mem::Regions;
+use doorbell_mem::{ClassSpec, Regions};
 use doorbell_nvme::{Controller, Env, Namespace, Options, Policy, State};
 use doorbell_reactor::Local;
 use doorbell_sim::{Entropy, Machine, MachineSpec, Stalled};
@@ -41,6 +41,8 @@ pub struct Trial {
     pub operations: u32,
     /// Reactors sleep when they have nothing to do.
     pub sleeps: bool,
+    /// Buffers of each reactor, if they are not the usual ones.
+    pub classes: Option<Vec<ClassSpec>>,
 }
 
 /// What came of it.
@@ -91,12 +93,12 @@ impl Trial {
     pub fn of_seed(seed: u64) -> Trial {
         let mut entropy = Entropy::new(seed ^ 0x6e76_6d65);
         let plan = Plan::draw(&mut entropy);
-        Trial { seed, plan, operations: 25, sleeps: entropy.coin(), entropy }
+        Trial { seed, plan, operations: 25, sleeps: entropy.coin(), classes: None, entropy }
     }
 
     /// One with a plan of its own.
     pub fn of_plan(seed: u64, plan: Plan) -> Trial {
-        Trial { seed, plan, operations: 25, sleeps: false, entropy: Entropy::new(seed) }
+        Trial { seed, plan, operations: 25, sleeps: false, classes: None, entropy: Entropy::new(seed) }
     }
 
     /// Runs it.
@@ -164,7 +166,9 @@ impl Trial {
     ) -> Result<Started, String> {
         let regions = Regions::new();
         let (seed, sleeps) = (self.seed, self.sleeps);
-        let spec = MachineSpec { seed, reactors: REACTORS, boxes: 64, regions: regions.clone(), sleeps, ..MachineSpec::default() };
+        let usual = MachineSpec::default();
+        let classes = self.classes.clone().unwrap_or(usual.classes);
+        let spec = MachineSpec { seed, reactors: REACTORS, boxes: 64, classes, regions: regions.clone(), sleeps, ..MachineSpec::default() };
         let machine = Machine::with(&spec).map_err(|e| e.to_string())?;
         let model = Model::new(self.plan.clone(), self.entropy.fork(), &DISKS).map_err(|e| e.to_string())?;
         let function = SimFunction::new(&model).ok_or("a function without doorbells")?;
