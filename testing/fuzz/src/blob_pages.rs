@@ -86,8 +86,8 @@ fn region(data: &[u8], sealed: bool) {
     let geometry = plan.super_block(BsType::ANY).map(|sb| Geometry::of(&sb, DEVICE)).expect("a store").expect("a geometry");
     for (at, bytes) in (0..).map(MdPage).zip(&pages) {
         match classify(at, bytes) {
-            Page::Root(root) => chain(&geometry, &pages, &root),
-            Page::Follower(page) | Page::Stray(page) => page.descriptors().for_each(|d| show(&d)),
+            Page::Root(id, _) => chain(&geometry, &pages, id),
+            Page::Follower(_, page) | Page::Copy(_, page) | Page::Stray(page) => page.descriptors().for_each(|d| show(&d)),
             Page::Extents(page) => extents(at, &page),
             Page::Broken(fault) => assert_eq!(fault.page, at),
             Page::Free => assert!(looks_free(bytes)),
@@ -108,10 +108,10 @@ fn extents(at: MdPage, page: &ExtentPage<'_>) {
 }
 
 /// Follows a chain. What it is made of is written again where it was, if it is fit to be.
-fn chain(geometry: &Geometry, pages: &[PageBytes; PAGES], root: &ChainPage<'_>) {
+fn chain(geometry: &Geometry, pages: &[PageBytes; PAGES], id: BlobId) {
     let (mut xattrs, mut internal, mut clusters, mut entries) = (vec![], vec![], vec![], vec![]);
     let (mut places, mut unknown, mut huge) = (vec![], false, false);
-    let mut reader = ChainReader::new(geometry, root.id());
+    let mut reader = ChainReader::new(geometry, id);
     while let Some(at) = reader.wanted() {
         let Some(bytes) = pages.get(at.0 as usize) else { break };
         let Ok(page) = ChainPage::decode(at, bytes) else { break };

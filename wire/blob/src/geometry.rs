@@ -55,16 +55,26 @@ pub(crate) const fn mask_pages(bits: u64, page_bytes: u64) -> u64 {
     (MASK_HEADER_LEN as u64 + bits.div_ceil(8)).div_ceil(page_bytes)
 }
 
+/// Bits that a mask of so many pages has room for, up to as many as can be counted.
+const fn mask_capacity(pages: u32, page_bytes: u32) -> u64 {
+    let bits = (pages as u64 * page_bytes as u64).saturating_sub(MASK_HEADER_LEN as u64) * 8;
+    if bits > u32::MAX as u64 { u32::MAX as u64 } else { bits }
+}
+
 impl Geometry {
     /// The geometry of a store on a device of `device_bytes`. What old versions leave out gets its meaning here.
     pub fn of(sb: &SuperBlock, device_bytes: u64) -> Result<Geometry, GeometryFault> {
         let or_default = |bytes: u32| if bytes == 0 { DEFAULT_BYTES } else { bytes };
-        let size_bytes = if sb.size_bytes == 0 { device_bytes } else { sb.size_bytes };
-        if size_bytes > device_bytes {
-            return Err(GeometryFault::LargerThanDevice { size_bytes, device_bytes });
+        if sb.size_bytes > device_bytes {
+            return Err(GeometryFault::LargerThanDevice { size_bytes: sb.size_bytes, device_bytes });
         }
         let (md_page_bytes, io_unit_bytes) = (or_default(sb.md_page_bytes), or_default(sb.io_unit_bytes));
         check_sizes(sb.cluster_bytes, md_page_bytes, io_unit_bytes)?;
+        // A store that does not say its size has all of the device, as far as its mask of clusters has bits for.
+        let size_bytes = match sb.size_bytes {
+            0 => device_bytes.min(mask_capacity(sb.cluster_mask.len, md_page_bytes).saturating_mul(sb.cluster_bytes.into())),
+            stated => stated,
+        };
         let clusters = size_bytes / u64::from(sb.cluster_bytes);
         let total_clusters = u32::try_from(clusters).map_err(|_| GeometryFault::TooManyClusters(clusters))?;
         let pages_per_cluster = u64::from(sb.cluster_bytes / md_page_bytes);
@@ -165,9 +175,7 @@ impl Geometry {
 
     /// Bytes that the store can grow to: what the room for the mask of clusters has bits for.
     pub const fn max_bytes(&self) -> u64 {
-        let bits = (self.cluster_mask_room as u64 * self.md_page_bytes as u64).saturating_sub(MASK_HEADER_LEN as u64) * 8;
-        let bits = if bits > u32::MAX as u64 { u32::MAX as u64 } else { bits };
-        bits * self.cluster_bytes as u64
+        mask_capacity(self.cluster_mask_room, self.md_page_bytes) * self.cluster_bytes as u64
     }
 
     /// The super block of the same store grown to all of a device of `device_bytes`, not clean: its mask of clusters is written anew when the

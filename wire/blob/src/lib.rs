@@ -35,8 +35,8 @@
 //! chain.write(&[], |at, page| pages.push((at, *page)))?;
 //!
 //! let (at, page) = &pages[0];
-//! let Page::Root(root) = classify(*at, page) else { panic!("not a root") };
-//! let mut reader = ChainReader::new(&geometry, root.id());
+//! let Page::Root(found, root) = classify(*at, page) else { panic!("not a root") };
+//! let mut reader = ChainReader::new(&geometry, found);
 //! let mut names = 0;
 //! reader.push(*at, &root, |part| names += usize::from(matches!(part, Part::Xattr(_))))?;
 //! let head = reader.finish()?;

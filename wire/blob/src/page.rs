@@ -12,14 +12,16 @@ use crate::{BlobId, Damage, DescriptorKind, Descriptors, ExtentPage, MdPage, Pag
 pub enum Page<'a> {
     /// Free: its header, the beginning of its content and its end are zeroes.
     Free,
-    /// The root of the blob whose id says that it is here.
-    Root(ChainPage<'a>),
-    /// Belongs to a chain, if one leads to it. Else it is left over and free.
-    Follower(ChainPage<'a>),
+    /// The root of this blob, whose id says that it is here.
+    Root(BlobId, ChainPage<'a>),
+    /// Belongs to the chain of this blob, if that leads to it. Else it is left over and free.
+    Follower(BlobId, ChainPage<'a>),
     /// An extent page, if a table names it. Else it is left over and free. The id in it is of whoever wrote it first, which says nothing of whose
     /// it is.
     Extents(ExtentPage<'a>),
-    /// Whole, and nothing leads to it: the root of a blob that should be elsewhere (a copy of it), or no page of a blob at all. It is free.
+    /// A copy of the root of this blob, which lies elsewhere. For the store it is free.
+    Copy(BlobId, ChainPage<'a>),
+    /// Whole, and nothing that a blob has: its id is none. It is free.
     Stray(ChainPage<'a>),
     /// Damaged: it may have been anything.
     Broken(PageFault),
@@ -49,10 +51,10 @@ impl<'a> ChainPage<'a> {
         u64_at(self.bytes, 0)
     }
 
-    /// The blob whose page it is, when its id is one; else the blob whose root would lie here.
+    /// The same, when it is one that a blob can have.
     #[inline]
-    pub fn id(&self) -> BlobId {
-        BlobId::from_raw(self.raw_id()).unwrap_or(BlobId::of_root(self.at))
+    pub fn id(&self) -> Option<BlobId> {
+        BlobId::from_raw(self.raw_id())
     }
 
     /// Offset 8: its place in the chain; the root has zero.
@@ -112,12 +114,12 @@ pub fn classify<'a>(at: MdPage, bytes: &'a PageBytes) -> Page<'a> {
         return Page::Broken(fault);
     }
     let page = ChainPage { at, bytes };
-    let id = BlobId::from_raw(page.raw_id());
-    match (page.sequence(), id) {
-        (0, Some(id)) if id == BlobId::of_root(at) => Page::Root(page),
+    match (page.sequence(), page.id()) {
+        (0, Some(id)) if id.root() == at => Page::Root(id, page),
         (0, _) if first_kind(bytes) == DescriptorKind::EXTENT_PAGE => extents_of(at, bytes).map_or_else(Page::Broken, Page::Extents),
-        (1.., Some(_)) => Page::Follower(page),
-        _ => Page::Stray(page),
+        (0, Some(id)) => Page::Copy(id, page),
+        (_, Some(id)) => Page::Follower(id, page),
+        (_, None) => Page::Stray(page),
     }
 }
 

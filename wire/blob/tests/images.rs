@@ -97,7 +97,7 @@ fn said(page: &Page<'_>, bytes: &PageBytes) -> Said {
     let name = |x: Xattr<'_>| String::from_utf8(x.name.to_vec()).unwrap();
     let mut said = Said { crc: word(4092), ..Said::default() };
     match page {
-        Page::Root(page) | Page::Follower(page) => {
+        Page::Root(_, page) | Page::Follower(_, page) => {
             (said.id, said.sequence, said.next) = (page.raw_id(), page.sequence(), page.next().map(|next| next.0));
             for descriptor in page.descriptors() {
                 match descriptor.unwrap() {
@@ -122,9 +122,9 @@ fn said(page: &Page<'_>, bytes: &PageBytes) -> Said {
 }
 
 /// A blob whose chain is one page, as all of these are: written again it is the same page. Its extent pages, by entry.
-fn again(geometry: &Geometry, root: &ChainPage<'_>, bytes: &PageBytes) -> (Head, Vec<MdPage>) {
+fn again(geometry: &Geometry, id: BlobId, root: &ChainPage<'_>, bytes: &PageBytes) -> (Head, Vec<MdPage>) {
     let (mut xattrs, mut internal, mut pages) = (Vec::new(), Vec::new(), Vec::new());
-    let mut reader = ChainReader::new(geometry, root.id());
+    let mut reader = ChainReader::new(geometry, id);
     reader
         .push(root.place(), root, |part| match part {
             Part::Xattr(x) => xattrs.push(x),
@@ -155,8 +155,8 @@ fn walk(image: &Image, geometry: &Geometry) -> Walk {
     let page_at = |at: MdPage| image.at(geometry.page_offset(at).unwrap());
     let mut walk = Walk::default();
     for at in (0..geometry.md_len).map(MdPage) {
-        let Page::Root(root) = classify(at, page_at(at)) else { continue };
-        let (head, pages) = again(geometry, &root, page_at(at));
+        let Page::Root(id, root) = classify(at, page_at(at)) else { continue };
+        let (head, pages) = again(geometry, id, &root, page_at(at));
         let total = head.map.clusters();
         walk.roots.insert(at.0);
         walk.used.insert(at.0);

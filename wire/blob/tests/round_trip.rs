@@ -51,8 +51,8 @@ impl Blob {
         let (mut clusters, mut entries) = (vec![], vec![]);
         for (n, (at, bytes)) in pages.iter().enumerate() {
             let page = match classify(*at, bytes) {
-                Page::Root(page) if n == 0 => page,
-                Page::Follower(page) if n > 0 => page,
+                Page::Root(_, page) if n == 0 => page,
+                Page::Follower(_, page) if n > 0 => page,
                 other => panic!("{n}: {other:?}"),
             };
             let own = |x: Xattr<'_>| (x.name.to_vec(), x.value.to_vec());

@@ -111,7 +111,7 @@ fn the_super_block_before_it_was_unloaded() {
 type Found = (Head, Vec<(Vec<u8>, Vec<u8>)>, Vec<TableRun>);
 
 fn blob(page: &PageBytes, geometry: &Geometry, id: BlobId) -> Found {
-    let Page::Root(root) = classify(id.root(), page) else { panic!("no root") };
+    let Page::Root(_, root) = classify(id.root(), page) else { panic!("no root") };
     let (mut xattrs, mut entries) = (Vec::new(), Vec::new());
     let mut reader = ChainReader::new(geometry, id);
     let next = reader.push(id.root(), &root, |part| match part {

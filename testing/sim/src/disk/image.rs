@@ -166,6 +166,28 @@ impl Image {
         lba < self.blocks && self.page(at / PAGE).map_or(self.past != Past::Zeroes, bit)
     }
 
+    /// The first block from `lba` on that is mapped, or that is not. It looks at what is kept alone, however large the disk is.
+    pub fn seek(&self, lba: u64, mapped: bool) -> Option<u64> {
+        let (block, end) = (1u64 << self.shift, self.len_bytes());
+        let mut at = lba << self.shift;
+        while at < end {
+            let Some(chunk) = self.chunks.get(&(at / CHUNK)) else {
+                if mapped == (self.past != Past::Zeroes) {
+                    return Some(at >> self.shift);
+                }
+                at = self.chunks.range(at / CHUNK..).next()?.0 * CHUNK;
+                continue;
+            };
+            match &chunk[(at / PAGE % CHUNK_PAGES) as usize] {
+                None if mapped == (self.past != Past::Zeroes) => return Some(at >> self.shift),
+                None => at = (at / PAGE + 1) * PAGE,
+                Some(_) if self.is_mapped(at >> self.shift) == mapped => return Some(at >> self.shift),
+                Some(_) => at += block,
+            }
+        }
+        None
+    }
+
     /// Changes bytes page by page: `fill` gets each part, and how far into the whole it lies. What is past the end has no room, on a disk that
     /// shrank meanwhile.
     pub(super) fn change(&mut self, at: u64, len: u64, mapped: bool, mut fill: impl FnMut(&mut [u8], usize)) {

@@ -296,7 +296,7 @@ fn at_the_end(state: &mut State, info: &DeviceInfo, durable: Durable, io: &mut I
         }
         Op::SeekData | Op::SeekHole => {
             let wanted = io.op == Op::SeekData;
-            io.result = (io.lba..info.blocks).find(|lba| medium.current().is_mapped(*lba) == wanted).unwrap_or(u64::MAX);
+            io.result = medium.current().seek(io.lba, wanted).unwrap_or(u64::MAX);
         }
         Op::Reset => state.epoch += 1,
         // Writes and flushes have fates of their own; what the disk has not, `check` has refused.

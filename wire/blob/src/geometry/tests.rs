@@ -22,6 +22,8 @@ fn what_old_versions_leave_out_has_a_meaning() {
     let g = Geometry::of(&old, DEVICE).unwrap();
     assert_eq!((g.size_bytes, g.io_unit_bytes, g.md_page_bytes, g.blob_id_mask), (DEVICE, 4096, 4096, None));
     assert!(old.needs_recovery(), "there is no mask of blob ids");
+    let larger = Geometry::of(&old, 1 << 40).unwrap();
+    assert_eq!((larger.size_bytes, larger.total_clusters), (32_728 << 20, 32_728), "as far as its mask goes");
     assert_eq!(g.grown(&old, DEVICE * 2), Err(GeometryFault::TooOldToGrow(1)));
 }
 
@@ -66,7 +68,7 @@ fn numbers_that_make_no_sense_are_named() {
     for wrong in [1, 768, 2 << 20] {
         assert_eq!(fault(SuperBlock { io_unit_bytes: wrong, ..sb }), GeometryFault::IoUnitSize(wrong));
     }
-    let huge = SuperBlock { size_bytes: 0, cluster_bytes: 4096, ..sb };
+    let huge = SuperBlock { size_bytes: 1 << 44, cluster_bytes: 4096, ..sb };
     assert_eq!(Geometry::of(&huge, 1 << 44), Err(GeometryFault::TooManyClusters(1 << 32)));
     for (start, len) in [(4, 0), (4, u32::MAX), (u32::MAX, u32::MAX), (4, 64 * 256)] {
         assert_eq!(fault(SuperBlock { md_start: start, md_len: len, ..sb }), GeometryFault::MetadataOutside { start, len });

@@ -16,9 +16,9 @@ const ID: u64 = 0x1_0000_0005;
 #[test]
 fn a_page_is_what_it_says_at_its_place() {
     let root = chain_page(ID, 0);
-    assert!(matches!(classify(MdPage(5), &root), Page::Root(page) if page.id().root() == MdPage(5) && page.next().is_none()));
-    assert!(matches!(classify(MdPage(6), &root), Page::Stray(page) if page.id().root() == MdPage(5)), "a copy of a root is free");
-    assert!(matches!(classify(MdPage(5), &chain_page(ID, 1)), Page::Follower(page) if page.sequence() == 1));
+    assert!(matches!(classify(MdPage(5), &root), Page::Root(id, page) if id.root() == MdPage(5) && page.next().is_none()));
+    assert!(matches!(classify(MdPage(6), &root), Page::Copy(id, _) if id.root() == MdPage(5)));
+    assert!(matches!(classify(MdPage(5), &chain_page(ID, 1)), Page::Follower(id, page) if page.sequence() == 1 && Some(id) == page.id()));
     // Bits that no id has: no root, whatever the low half says, and no follower.
     for id in [5, 0x2_0000_0005, 0x3_0000_0005, u64::MAX, 0x1_ffff_ffff] {
         assert!(matches!(classify(MdPage(5), &chain_page(id, 0)), Page::Stray(_)), "{id:#x}");
@@ -76,7 +76,7 @@ proptest::proptest! {
             seal(&mut page);
         }
         match classify(MdPage(at), &page) {
-            Page::Root(page) | Page::Follower(page) | Page::Stray(page) => proptest::prop_assert!(page.descriptors().count() <= 900),
+            Page::Root(_, page) | Page::Follower(_, page) | Page::Copy(_, page) | Page::Stray(page) => proptest::prop_assert!(page.descriptors().count() <= 900),
             Page::Extents(page) => proptest::prop_assert_eq!(page.stored().len(), page.stored_len()),
             Page::Broken(fault) => proptest::prop_assert_eq!(fault.page, MdPage(at)),
             Page::Free => proptest::prop_assert!(looks_free(&page)),

@@ -13,6 +13,12 @@ fn held_against(image: &Image, plain: &Plain) {
     assert_eq!(image.len_bytes(), plain.bytes.len() as u64);
     assert!(image.to_vec() == plain.bytes);
     assert!((0..image.len_blocks()).all(|lba| image.is_mapped(lba) == plain.mapped[lba as usize]));
+    for lba in (0..image.len_blocks()).step_by(7) {
+        for wanted in [true, false] {
+            let found = plain.mapped.iter().skip(lba as usize).position(|mapped| *mapped == wanted).map(|n| lba + n as u64);
+            assert_eq!(image.seek(lba, wanted), found, "from {lba}");
+        }
+    }
 }
 
 #[test]
@@ -88,6 +94,8 @@ fn a_terabyte_costs_what_is_written_to_it() {
     image.write((1 << 40) - 4096, &[1; 4096]);
     image.write(123 << 20, &[2; 10_000]);
     assert_eq!(image.stored_pages(), 4);
+    assert_eq!((image.seek(0, true), image.seek(0, false)), (Some(123 << 8), Some(0)));
+    assert_eq!((image.seek((124 << 8) - 100, true), image.seek((1 << 28) - 1, false)), (Some((1 << 28) - 1), None));
     let copy = image.clone();
     image.clear(0, 1 << 40);
     assert_eq!((image.stored_pages(), copy.stored_pages()), (0, 4));
