@@ -39,6 +39,21 @@ within() {
 # `same WHAT IS SHOULD_BE`
 same() { [[ $2 == "$3" ]] || fail "$1 is '$2', not '$3'"; }
 
+# `refused WORDS COMMAND..`: it fails, and says so.
+refused() {
+  local words=$1
+  shift
+  "$@" >/run/said 2>&1 && fail "was not refused: $*"
+  grep -qF -- "$words" /run/said || fail "does not say '$words': $(cat /run/said)"
+}
+# `says WORDS COMMAND..`: it works, and says so.
+says() {
+  local words=$1
+  shift
+  "$@" >/run/said 2>&1 || fail "failed: $*: $(cat /run/said)"
+  grep -qF -- "$words" /run/said || fail "does not say '$words': $(cat /run/said)"
+}
+
 rpc() { "$DOORBELL_BIN" rpc -s "$SOCK" "$@"; }
 answers() {
   kill -0 "$TARGET" 2>/dev/null || fail 'the target has ended'

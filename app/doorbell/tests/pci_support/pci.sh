@@ -5,21 +5,6 @@ program() { "$HELPER" --ignored --exact "in_guest::$1" --nocapture --test-thread
 as_nobody_locking() { (ulimit -l unlimited; as_nobody "$@"); }
 as_nobody() { setpriv --reuid=nobody --regid=nogroup --clear-groups "$@"; }
 
-# `refused WORDS COMMAND..`: it fails, and says so.
-refused() {
-  local words=$1
-  shift
-  "$@" >/run/said 2>&1 && fail "was not refused: $*"
-  grep -qF -- "$words" /run/said || fail "does not say '$words': $(cat /run/said)"
-}
-# `says WORDS COMMAND..`: it works, and says so.
-says() {
-  local words=$1
-  shift
-  "$@" >/run/said 2>&1 || fail "failed: $*: $(cat /run/said)"
-  grep -qF -- "$words" /run/said || fail "does not say '$words': $(cat /run/said)"
-}
-
 # By serial number: a drive's address, and its disk.
 address() {
   local path
@@ -93,6 +78,10 @@ loaded() {
   grep -q '"mismatches":0,.*"verified":[1-9]' /run/load || fail "nothing was verified: $(cat /run/load)"
 }
 
+# `ticks PID`: hundredths of a second that it has run. `worked PID BEFORE`: a second more than that.
+ticks() { awk '{ sub(/.*\) /, ""); print $12 + $13 }' "/proc/$1/stat"; }
+worked() { (($(ticks "$1") >= $2 + 100)); }
+
 pull_out_under_load() {
   step 'a drive that is pulled out under load'
   "$DOORBELL_BIN" pci bind "$BUSY" "$@"
@@ -100,8 +89,8 @@ pull_out_under_load() {
   [[ $PART == uio ]] && more=(--allow-physical)
   "$DOORBELL_BIN" nvme perf -r "$BUSY" -c 2 -q 8 -w randrw -t 30 --destroy-data "${more[@]}" >/run/load 2>&1 &
   local loading=$! status=0
-  within 120 'the load runs' grep -q 'of 4 KiB at depth' /run/load
-  sleep 3
+  within 120 'the load begins' grep -q 'of 4 KiB at depth' /run/load
+  within 60 'the load runs' worked "$loading" "$(ticks "$loading")"
   echo '-- pull the busy drive out'
   wait "$loading" || status=$?
   cat /run/load
