@@ -75,8 +75,7 @@ impl<'a> ExtentPage<'a> {
         if u64::from(self.start) != expected {
             return Err(PageFault { page: self.at, damage: Damage::ExtentStart { expected, found: self.start } });
         }
-        let left = blob_clusters.saturating_sub(expected).min(EXTENT_PAGE_CLUSTERS.into());
-        Ok(Extents { rest: self.clusters, left: u32::try_from(left).unwrap_or(EXTENT_PAGE_CLUSTERS) })
+        Ok(Extents { rest: self.clusters, left: clusters_in_entry(entry, blob_clusters) })
     }
 }
 
@@ -104,6 +103,13 @@ impl Iterator for Extents<'_> {
 }
 
 impl ExactSizeIterator for Extents<'_> {}
+
+/// How many clusters entry `entry` of the table of a blob of `blob_clusters` covers: 512, or the rest. What an extent page lists when it is
+/// written.
+pub fn clusters_in_entry(entry: u64, blob_clusters: u64) -> u32 {
+    let left = blob_clusters.saturating_sub(entry.saturating_mul(EXTENT_PAGE_CLUSTERS.into()));
+    u32::try_from(left).map_or(EXTENT_PAGE_CLUSTERS, |left| left.min(EXTENT_PAGE_CLUSTERS))
+}
 
 /// Makes `page` the extent page of entry `entry` of a blob's table. `clusters` are all that the entry covers: 512, or the rest of the blob; an
 /// empty list is never written, since the original loads no store that has one.

@@ -69,7 +69,7 @@ mod super_block;
 
 pub use chain::{Chain, Map, Unwritable};
 pub use descriptor::{Descriptor, DescriptorKind, Descriptors, Run, Runs, Table, TableRun, TableRuns, Xattr, internal};
-pub use extent::{ExtentPage, Extents, extents_in, write_extent_page};
+pub use extent::{ExtentPage, Extents, clusters_in_entry, extents_in, write_extent_page};
 pub use fault::{ChainFault, Damage, Fault, GeometryFault, PageFault, SuperFault};
 pub use field::{PAGE_LEN, PageBytes, checksum, is_sealed, seal};
 pub use flags::{Access, ClearMethod, Flags};

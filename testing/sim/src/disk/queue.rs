@@ -112,8 +112,8 @@ impl BlockQueue for SimQueue {
             io.status = finish(&mut state, &shared, fate, &mut io);
             done.push(io);
         }
-        if (state.epoch != epoch || !off && state.power == Power::Off) && !self.running.is_empty() {
-            cx.wake(self.token); // a reset swept away the rest, or the power went
+        if state.epoch != epoch && !self.running.is_empty() {
+            cx.wake(self.token); // a reset swept away the rest
         }
         if let Some(next) = self.running.iter().map(|r| r.due).min() {
             cx.wake_at(self.token, next);

@@ -317,3 +317,61 @@ fn an_unmap_that_promises_nothing_leaves_what_was_there_or_noise() {
     }
     assert!(left[0] > 0 && left[1] > 0);
 }
+
+#[test]
+fn of_changes_that_are_due_together_no_more_than_allowed_complete() {
+    for after in 1..8 {
+        let spec = DiskSpec { cut_after: Some(after), delay_ns: 5_000..=5_000, ..plain(after) };
+        let disk = SimDisk::new(spec);
+        let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+        let mut m = Machine::new(after, 1);
+        let ended = m.run(SECOND, |local| async move {
+            let queue = std::rc::Rc::new(AsyncQueue::open(&local, device, 8).await.unwrap());
+            let statuses = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
+            for n in 0..8 {
+                let (queue, statuses) = (queue.clone(), statuses.clone());
+                local.spawn(async move {
+                    let status = queue.control(Op::WriteZeroes, n * 8, 8).await;
+                    statuses.borrow_mut().push(status);
+                });
+            }
+            while statuses.borrow().len() < 8 {
+                local.sleep_ns(1_000).await;
+            }
+            let ok = statuses.borrow().iter().filter(|s| s.is_ok()).count();
+            (ok, statuses.borrow().iter().filter(|s| **s == Status::Gone).count())
+        });
+        assert_eq!(ended.unwrap(), (after as usize, 8 - after as usize));
+        // Those that had not completed may have happened all the same.
+        assert_eq!((disk.counters().changes, disk.under_way()), (after, 8 - after as usize));
+    }
+}
+
+#[test]
+fn what_was_under_way_when_the_power_went_may_have_happened_whoever_left_first() {
+    let mut survived = [0; 2];
+    for seed in seeds(10) {
+        let disk = SimDisk::new(DiskSpec { cut_after: Some(1), ..plain(seed) });
+        let device: Arc<dyn BlockDevice> = Arc::new(disk.clone());
+        let mut m = Machine::new(seed, 1);
+        let local = m.local(0);
+        local.spawn({
+            let local = local.clone();
+            async move {
+                let queue = std::rc::Rc::new(AsyncQueue::open(&local, device, 8).await.unwrap());
+                for n in 0..8 {
+                    let queue = queue.clone();
+                    local.spawn(async move {
+                        queue.control(Op::WriteZeroes, n, 1).await;
+                    });
+                }
+            }
+        });
+        m.run_until(SECOND, |_| disk.is_off()).unwrap();
+        drop((m, local));
+        assert_eq!(disk.under_way(), 7);
+        let image = disk.power_cut(seed);
+        (0..8).for_each(|lba| survived[usize::from(image.is_mapped(lba))] += 1);
+    }
+    assert!(survived[0] > 8 && survived[1] > 8, "{survived:?}");
+}

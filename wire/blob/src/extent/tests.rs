@@ -74,3 +74,10 @@ fn a_list_up_to_the_end_of_the_area_is_read() {
     let found = extents_in(MdPage(4), &bytes).unwrap();
     assert_eq!((found.stored_len(), found.clusters(0, 5000).unwrap().len()), (1015, 512));
 }
+
+#[test]
+fn an_entry_covers_512_clusters_or_the_rest() {
+    let covered = |entry| clusters_in_entry(entry, 1025);
+    assert_eq!([covered(0), covered(1), covered(2), covered(3), covered(u64::MAX)], [512, 512, 1, 0, 0]);
+    assert_eq!((clusters_in_entry(0, u64::MAX), clusters_in_entry(0, 0)), (512, 0));
+}
