@@ -168,6 +168,9 @@ impl fmt::Display for Report {
         for (status, n) in self.failures() {
             write!(f, "\n  {:<10}{n} requests ended with {status}", "failed")?;
         }
+        if self.failures().any(|(status, _)| status == Status::Gone) {
+            write!(f, "\n  {:<10}after {}: the device has gone", "ended", Time(self.elapsed_ns as f64))?;
+        }
         Ok(())
     }
 }

@@ -26,6 +26,7 @@ impl Function {
     /// A box is back.
     #[inline]
     pub(crate) fn completed(&mut self, cx: &mut Cx, place: &mut Place<'_>, io: Box<Io>) {
+        debug_assert!(self.at_device > 0, "a box that was at no device");
         self.at_device = self.at_device.saturating_sub(1);
         if io.status.is_ok()
             && let Some((qid, cid, bytes)) = self.slots.give_back_direct(io.tag)

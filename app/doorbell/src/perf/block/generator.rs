@@ -111,7 +111,7 @@ pub enum StartError {
 /// What one generator found.
 #[derive(Clone, Debug, Default)]
 pub struct Outcome {
-    /// Requests done in time.
+    /// Requests done in time. What failed is none.
     pub ios: u64,
     /// Requests that failed, by status, in the order of `Status::ALL`.
     pub errors: [u64; Status::ALL.len()],
@@ -158,6 +158,10 @@ pub struct Generator {
     cpu_started_ns: u64,
     verify: Option<Verify>,
     outcome: Outcome,
+    /// Requests that failed in time.
+    failed: u64,
+    /// The device has gone: there is no use in going on.
+    gone: bool,
     answer: Option<Sender<Outcome>>,
     progress: Option<Arc<AtomicU64>>,
     me: ConsumerId,
@@ -212,6 +216,8 @@ impl Generator {
                 cpu_started_ns: 0,
                 verify: job.verify.then(|| Verify::new(slots, job.io_bytes, job.seed)),
                 outcome: Outcome::default(),
+                failed: 0,
+                gone: false,
                 answer: Some(answer),
                 progress: job.progress.clone(),
                 me,
@@ -291,9 +297,14 @@ impl Generator {
         }
         let Some(queue) = &mut self.queue else { return };
         for mut io in self.done.drain(..) {
-            self.outcome.latency.record(now.0.wrapping_sub(io.tag)); // a reactor's time does not go back
-            if !io.status.is_ok() {
-                count_error(&mut self.outcome, io.status);
+            match io.status {
+                Status::Ok => self.outcome.latency.record(now.0.wrapping_sub(io.tag)), // a reactor's time does not go back
+                status => {
+                    count_error(&mut self.outcome, status);
+                    self.outcome.ios -= 1;
+                    self.failed += 1;
+                    self.gone |= status == Status::Gone;
+                }
             }
             if self.picker.is_mixed() {
                 io.op = self.picker.op();
@@ -303,6 +314,15 @@ impl Generator {
             queue.submit(cx, io);
         }
         queue.kick(cx);
+        self.stop_if_gone(now);
+    }
+
+    /// Nothing comes of a device that has gone but errors, as fast as they can be made.
+    #[inline]
+    fn stop_if_gone(&mut self, now: Ticks) {
+        if self.gone {
+            self.stop_at = self.stop_at.min(now);
+        }
     }
 
     /// The same, when what came back is checked, or is the last.
@@ -311,7 +331,14 @@ impl Generator {
         let now = cx.now();
         let mut done = std::mem::take(&mut self.done);
         for mut io in done.drain(..) {
-            self.outcome.latency.record(now.since(Ticks(io.tag)));
+            match io.status {
+                Status::Ok => self.outcome.latency.record(now.since(Ticks(io.tag))),
+                status => {
+                    self.outcome.ios -= 1;
+                    self.failed += 1;
+                    self.gone |= status == Status::Gone;
+                }
+            }
             self.judge(&io);
             if over {
                 self.idle.push(io);
@@ -321,6 +348,7 @@ impl Generator {
             }
         }
         self.done = done;
+        self.stop_if_gone(now);
         match &mut self.queue {
             Some(queue) if !over => queue.kick(cx),
             _ => self.finish(cx),
@@ -351,7 +379,7 @@ impl Generator {
     /// Is it over? Notes when, and how much of the thread's time went by.
     #[inline]
     fn over(&mut self, now: Ticks) -> bool {
-        let over = now >= self.stop_at || self.outcome.ios >= self.stop_after;
+        let over = now >= self.stop_at || self.outcome.ios + self.failed >= self.stop_after;
         if over {
             self.outcome.elapsed_ns = now.since(self.started);
             self.outcome.cpu_ns = thread_cpu_ns().saturating_sub(self.cpu_started_ns);
@@ -367,7 +395,7 @@ impl Generator {
             self.judge(&io);
             self.idle.push(io);
         }
-        if self.phase == Phase::Drain && self.idle.len() == self.depth {
+        if self.phase == Phase::Drain && self.idle.len() == self.depth && !self.gone {
             self.phase = Phase::ReadBack(0);
         }
         while let (Phase::ReadBack(from), Some(verify)) = (self.phase, &mut self.verify) {

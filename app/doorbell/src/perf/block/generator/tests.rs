@@ -9,6 +9,7 @@ struct Memory {
     bytes: Mutex<Vec<u8>>,
     rot: u64,
     fail_from: u64,
+    status: Status,
 }
 
 struct Queue {
@@ -25,7 +26,7 @@ impl BlockQueue for Queue {
         let part = &mut bytes[at..at + io.sg.bytes() as usize];
         io.status = Status::Ok;
         match io.op {
-            _ if io.lba >= self.memory.fail_from => io.status = Status::WriteError,
+            _ if io.lba >= self.memory.fail_from => io.status = self.memory.status,
             Op::Read => io.sg.write_at(0, part),
             _ => {
                 io.sg.read_at(0, part);
@@ -62,7 +63,12 @@ impl BlockDevice for Device {
 }
 
 fn memory(rot: u64, fail_from: u64) -> Device {
-    Device(Arc::new(Memory { bytes: Mutex::new(vec![0; 1 << 20]), rot, fail_from }))
+    Device(Arc::new(Memory { bytes: Mutex::new(vec![0; 1 << 20]), rot, fail_from, status: Status::WriteError }))
+}
+
+/// Fails so in its second half.
+fn failing(status: Status) -> Device {
+    Device(Arc::new(Memory { bytes: Mutex::new(vec![0; 1 << 20]), rot: 0, fail_from: 1024, status }))
 }
 
 /// Runs a job on a reactor with 64 boxes and buffers; nothing may be lost.
@@ -127,9 +133,24 @@ fn verification_of_fewer_slots_than_boxes_runs() {
 
 #[test]
 fn failures_are_counted_by_status() {
-    let outcome = go(memory(0, 1024), job(Pattern::Write)).unwrap();
-    let failed = outcome.errors[Status::WriteError as usize];
-    assert!((outcome.ios / 3..outcome.ios).contains(&failed), "{failed} of {}", outcome.ios);
+    for verify in [false, true] {
+        let outcome = go(failing(Status::WriteError), Job { verify, ..job(Pattern::Write) }).unwrap();
+        let failed = outcome.errors[Status::WriteError as usize];
+        assert!((2000..2016).contains(&(outcome.ios + failed)) || verify, "{failed} and {}", outcome.ios);
+        assert!((600..1400).contains(&failed), "{failed} and {}", outcome.ios);
+        // What failed is no work, and took no time that says anything.
+        assert!((600..1400).contains(&outcome.ios) && outcome.latency.count() == outcome.ios, "{failed} and {}", outcome.ios);
+    }
+}
+
+#[test]
+fn a_load_ends_when_its_device_has_gone() {
+    for (verify, stop) in [(false, Stop::AfterIos(u64::MAX)), (true, Stop::AfterIos(u64::MAX)), (false, Stop::AfterNs(u64::MAX / 2))] {
+        let outcome = go(failing(Status::Gone), Job { verify, stop, ..job(Pattern::Write) }).unwrap();
+        let gone = outcome.errors[Status::Gone as usize];
+        assert!((1..=32).contains(&gone), "{gone}");
+        assert!((64..=256).contains(&outcome.ios) && outcome.latency.count() == outcome.ios, "{}", outcome.ios);
+    }
 }
 
 #[test]
