@@ -136,7 +136,12 @@ async fn demand(controller: &Controller, what: &'static str, sqe: Sqe, payload: 
 }
 
 fn reset(args: &ResetArgs) -> Result<(), Failed> {
-    with(&args.reach, async |controller: &Controller| Ok(controller.reset().await?))?;
-    say(format!("{}: reset, and ready again", args.reach.controller));
+    let whole = args.subsystem;
+    with(&args.reach, async move |controller: &Controller| match whole {
+        true => Ok(controller.reset_subsystem().await?),
+        false => Ok(controller.reset().await?),
+    })?;
+    let what = if whole { "its subsystem is reset" } else { "reset" };
+    say(format!("{}: {what}, and ready again", args.reach.controller));
     Ok(())
 }

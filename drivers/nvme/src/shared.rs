@@ -47,6 +47,8 @@ pub(crate) enum Event {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Why {
     Asked,
+    /// The whole subsystem is to be reset with it.
+    Subsystem,
     TimedOut,
     Fatal,
     Lost(String),

@@ -9,7 +9,7 @@ use crate::queue::{Completion, Looks, Submission};
 use crate::shadow::Shadows;
 use doorbell_mem::{Foreign, MemError, Region, Regions};
 use doorbell_sim::Entropy;
-use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
+use doorbell_wire_nvme::register::{Aqa, Cap, Cc, Csts, NSSR_MAGIC, Property, ShutdownNotice, ShutdownStatus, Version};
 use doorbell_wire_nvme::{Cid, Sqe, Status};
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
@@ -41,6 +41,8 @@ pub struct Counters {
     pub commits: u32,
     /// Formats that were done.
     pub formats: u32,
+    /// Resets of the whole subsystem.
+    pub subsystem_resets: u32,
 }
 
 /// What becomes of a command.
@@ -84,6 +86,8 @@ pub struct Model {
     pub(crate) disks: Vec<Disk>,
     pub(crate) counters: Counters,
     pub(crate) bus_master: bool,
+    /// Until then its registers are not to be seen.
+    away_until: u64,
     /// Namespaces have changed, and nobody was told yet.
     pub(crate) changed: bool,
     pub(crate) shadows: Option<Shadows>,
@@ -118,6 +122,7 @@ impl Model {
             disks: disks.iter().map(|d| Disk::new(*d)).collect(),
             counters: Counters::default(),
             bus_master: false,
+            away_until: 0,
             changed: false,
             shadows: None,
             vectors: Vectors::default(),
@@ -166,7 +171,7 @@ impl Model {
         if self.plan.removed_after_accesses.is_some_and(|n| self.accesses > n) {
             self.remove();
         }
-        !self.gone
+        !self.gone && self.now >= self.away_until
     }
 
     fn forget(&mut self) {
@@ -187,9 +192,22 @@ impl Model {
         self.plan.resettable
     }
 
+    fn cap(&self) -> Cap {
+        Cap::new().with_mqes(self.plan.mqes).with_cqr(true).with_timeout_500ms(2).with_css(1).with_nssrs(true)
+    }
+
+    /// A reset of the subsystem: for a while there is nothing to be seen, and then a function as after power-on.
+    fn reset_subsystem(&mut self) {
+        self.stopped();
+        self.csts.set_nssro(true);
+        self.counters.subsystem_resets += 1;
+        (self.cc, self.aqa, self.asq, self.acq, self.bus_master) = (Cc::new(), 0, 0, 0, false);
+        self.away_until = self.now + self.entropy.below(5_000_000);
+    }
+
     pub(crate) fn read_register(&self, offset: u64) -> u64 {
         match Property(offset as u32) {
-            Property::CAP => Cap::new().with_mqes(self.plan.mqes).with_cqr(true).with_timeout_500ms(2).with_css(1).into_bits(),
+            Property::CAP => self.cap().into_bits(),
             Property::VS => Version::V2_0.into_bits().into(),
             Property::CC => self.cc.into_bits().into(),
             Property::CSTS => self.csts.into_bits().into(),
@@ -206,6 +224,7 @@ impl Model {
             Property::AQA => self.aqa = value,
             Property::ASQ => self.asq = value,
             Property::ACQ => self.acq = value,
+            Property::NSSR if value == u64::from(NSSR_MAGIC) => self.reset_subsystem(),
             _ => self.counters.driver_errors += 1,
         }
     }

@@ -146,6 +146,36 @@ fn what_needs_a_longer_copy_than_there_are_buffers_is_refused_and_waits_for_noth
     assert_eq!(*ended.borrow(), [Status::Ok, Status::Invalid, Status::Ok, Status::Ok, Status::Invalid]);
 }
 
+#[test]
+fn a_subsystem_is_reset_and_its_controller_comes_back() {
+    for seed in 0..8 {
+        let trial = Trial::of_plan(seed, Plan::honest());
+        let outcome = trial.operate(|env, controller| async move {
+            let local = env.local.clone();
+            let queue = open(&local, &find(&controller, 1).unwrap()).await;
+            let written = queue.write(3, 1, buffer(&local, 512, 0x77).await).await.0;
+            assert_eq!(written, Status::Ok);
+            // What is under way meanwhile is sent again.
+            let (load, other) = (env.local.clone(), find(&controller, 1).unwrap());
+            let reads = Rc::new(Cell::new(0));
+            let count = reads.clone();
+            local.spawn(async move {
+                let queue = open(&load, &other).await;
+                while count.get() < 200 {
+                    assert_eq!(read(&load, &queue, 3, 1, 512).await, (Status::Ok, [0x77; 2]));
+                    count.set(count.get() + 1);
+                }
+            });
+            controller.reset_subsystem().await.unwrap();
+            assert_eq!(read(&local, &queue, 3, 1, 512).await, (Status::Ok, [0x77; 2]));
+            while reads.get() < 200 {
+                local.sleep_ns(1_000_000).await;
+            }
+        });
+        assert_eq!((outcome.wrong, outcome.counters.subsystem_resets), (vec![], 1), "seed {seed}");
+    }
+}
+
 /// A reset that is asked for while another one brings the controller back is done after that: what the controller was told to do at the next
 /// reset has been done when it ends.
 async fn resets_beside_resets(env: Env, controller: Controller, done: Rc<Cell<u32>>) {

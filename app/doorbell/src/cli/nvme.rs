@@ -111,6 +111,9 @@ pub struct ResetArgs {
     /// Which controller.
     #[command(flatten)]
     pub reach: Reach,
+    /// Reset the whole NVM subsystem, with all of its controllers, whoever uses them
+    #[arg(long)]
+    pub subsystem: bool,
 }
 
 /// What becomes of the data.

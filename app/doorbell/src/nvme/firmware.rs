@@ -50,7 +50,9 @@ pub(super) fn firmware(args: FirmwareArgs) -> Result<(), Failed> {
 fn outcome(committed: Committed, activate: Activate) -> &'static str {
     match (committed, activate) {
         (Committed::ControllerReset, _) => "the image is in its slot and runs after a reset of the controller (doorbell nvme reset)",
-        (Committed::SubsystemReset, _) => "the image is in its slot and runs after a reset of the whole subsystem",
+        (Committed::SubsystemReset, _) => {
+            "the image is in its slot and runs after a reset of the whole subsystem: doorbell nvme reset --subsystem"
+        }
         (Committed::ConventionalReset, _) => "the image is in its slot and runs after a power cycle",
         (Committed::AsAsked, Activate::No) => "the image is in its slot",
         (Committed::AsAsked, Activate::Now) => "the image runs",

@@ -12,6 +12,7 @@ use crate::reactors::Reactors;
 use doorbell_bdev::{Access, Registry};
 use doorbell_block::{Op, OpenError, Status};
 use doorbell_control::Uuid;
+use doorbell_nvme::address::TransportId;
 use doorbell_reactor::{AsyncQueue, Config, Load, Local, run_with_loads};
 use doorbell_rpc::{LoadOptions, Signal, Socket, load_config};
 use doorbell_sys::helper::Helpers;
@@ -204,6 +205,10 @@ async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, Serve
     for (step, drive) in plan::drives(plan).into_iter().zip(&plan.drives) {
         let names = call(parts, step).await?;
         let names: Vec<_> = names.as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        if names.is_empty() && matches!(drive, TransportId::Tcp(tcp) if tcp.is_discovery()) {
+            let why = "a discovery service, which has no namespaces: add subnqn:NQN of a subsystem that `doorbell nvme discover` lists";
+            return Err(error(format!("{drive}: {why}")));
+        }
         if names.is_empty() {
             return Err(error(format!("{drive}: it has no namespace that can be served; the log says why")));
         }

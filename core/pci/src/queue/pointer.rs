@@ -31,6 +31,8 @@ pub enum Refusal {
     Unmapped,
     /// There is no command for it any more.
     Nothing,
+    /// The way to the device carries no such command.
+    Uncarried,
 }
 
 /// Addresses of whole pages that core made for a device: a ring's, or a pair of shadow pages. The only ones that a command can carry without

@@ -272,6 +272,15 @@ impl Controller {
         self.reset_for(Why::Asked).await
     }
 
+    /// Resets the NVM subsystem that it is part of, with all controllers of it, whoever uses them; then this one is brought up again as after
+    /// [`Controller::reset`]. Not every controller offers that.
+    pub async fn reset_subsystem(&self) -> Result<(), NvmeError> {
+        if !self.0.cap().nssrs() {
+            return Err(NvmeError::unusable(self.name(), "it does not offer resets of its whole subsystem (CAP.NSSRS)"));
+        }
+        self.reset_for(Why::Subsystem).await
+    }
+
     /// Lets it go: shut down by the specification and disabled, its function given up. Whatever is open on its namespaces is told that
     /// they have gone.
     pub async fn detach(self) {

@@ -180,6 +180,9 @@ impl Inner {
         // Keep-alive and requests for events of the last bring-up end.
         self.epoch.set(self.epoch.get() + 1);
         self.hold_all().await;
+        if matches!(why, Why::Subsystem) {
+            self.reset_the_subsystem().await;
+        }
         let mut failed_fast = false;
         // A way that was lost is tried again after the others.
         let mut untried = self.transport.paths();

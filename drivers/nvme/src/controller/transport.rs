@@ -6,7 +6,11 @@ use super::tcp::Tcp;
 use super::{Env, Inner};
 use crate::error::NvmeError;
 use crate::link::AnyLink;
-use doorbell_wire_nvme::register::{Cap, Cc, CommandSetSelect, Csts, Property, ShutdownNotice, ShutdownStatus, Version};
+use crate::time::within;
+use doorbell_wire_nvme::register::{Cap, Cc, CommandSetSelect, Csts, NSSR_MAGIC, Property, ShutdownNotice, ShutdownStatus, Version};
+
+/// How long a controller may be away after a reset of its subsystem, at least.
+const BACK_NS: u64 = 2_000_000_000;
 
 /// The way to a controller.
 pub(crate) enum Transport {
@@ -106,6 +110,25 @@ impl Inner {
             Transport::Tcp(_) => self.set_property(Property::CC, cc.into_bits().into()).await?,
         }
         Ok(())
+    }
+
+    /// Resets the whole subsystem (Base 2.1, 3.7.1), and waits until the controller can be seen again: its link may go down meanwhile.
+    pub(super) async fn reset_the_subsystem(&self) {
+        let local = &self.env.local;
+        match &self.transport {
+            Transport::Memory(memory) => {
+                memory.registers.write32(Property::NSSR, NSSR_MAGIC).await;
+                let until = local.now().after(BACK_NS.max(u64::from(memory.cap.timeout_500ms()) * 500_000_000));
+                while memory.registers.csts().await.is_none() && local.now() < until {
+                    local.sleep_ns(LOOK_NS).await;
+                }
+                // As after power-on: whoever stands between keeps what it was before until it is told otherwise.
+                let function = memory.function.clone();
+                let _ = self.env.blocking(move || function.set_bus_master(false)).await;
+            }
+            // Its answer may go with the connection.
+            Transport::Tcp(_) => drop(within(local, BACK_NS, self.set_property(Property::NSSR, NSSR_MAGIC.into())).await),
+        }
     }
 
     /// Sees to it that the controller touches no memory of commands that it was given.

@@ -261,6 +261,7 @@ impl Pair {
             Refusal::Full => Finished::Failed(Ended::Invalid),
             Refusal::Unmapped => Finished::Failed(Ended::Internal),
             Refusal::Nothing => Finished::Failed(Ended::Gone),
+            Refusal::Uncarried => Finished::Failed(Ended::Unsupported),
         };
         self.lines.finish(cx, flight, end);
     }

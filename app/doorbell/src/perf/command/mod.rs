@@ -57,13 +57,10 @@ pub(crate) fn load(args: BlockArgs, under: Under) -> Result<bool, PerfError> {
         config.pool.backing = drives.backing();
     }
     let args = Arc::new(args);
-    let title = title(&args, &config);
-    if !args.json {
-        println!("{title}");
-    }
+    let title = (!args.json).then(|| title(&args, &config));
     let shared = args.clone();
     let regions = config.regions.clone();
-    let (measured, closed) = run(&config, |local| async move { measure(&local, &shared, under, &regions).await }).map_err(error)?;
+    let (measured, closed) = run(&config, |local| async move { measure(&local, &shared, title, under, &regions).await }).map_err(error)?;
     let Measured { all, each } = measured?;
     let lost: u32 = closed.iter().map(|c| c.boxes_out).sum();
     if lost > 0 {
@@ -145,7 +142,13 @@ fn share(blocks: u64, args: &BlockArgs, block_bytes: u32, n: u32, cores: u32) ->
     u64::from(n) * part..(u64::from(n) + 1) * part
 }
 
-async fn measure(local: &Local, args: &Arc<BlockArgs>, under: Under, regions: &doorbell_mem::Regions) -> Result<Measured, PerfError> {
+async fn measure(
+    local: &Local,
+    args: &Arc<BlockArgs>,
+    title: Option<String>,
+    under: Under,
+    regions: &doorbell_mem::Regions,
+) -> Result<Measured, PerfError> {
     let mut made = Made::new(args, regions)?;
     let configured = match &args.config {
         Some(path) => Some(configured::load(local, path, &mut made).await?),
@@ -157,7 +160,7 @@ async fn measure(local: &Local, args: &Arc<BlockArgs>, under: Under, regions: &d
         Under::Drives(drives) => attached.add(local, &drives, &mut made).await,
     };
     let measured = match opened {
-        Ok(()) => generate(local, args, &made).await,
+        Ok(()) => generate(local, args, title, &made).await,
         Err(why) => Err(why),
     };
     made.close(configured.is_none()).await;
@@ -168,8 +171,8 @@ async fn measure(local: &Local, args: &Arc<BlockArgs>, under: Under, regions: &d
     measured
 }
 
-/// One generator on each core for each device.
-async fn generate(local: &Local, args: &Arc<BlockArgs>, made: &Made) -> Result<Measured, PerfError> {
+/// One generator on each core for each device. `title` is said once all have begun.
+async fn generate(local: &Local, args: &Arc<BlockArgs>, title: Option<String>, made: &Made) -> Result<Measured, PerfError> {
     let progress = (!args.json && std::io::stderr().is_terminal()).then(|| Arc::new(Shown::new(local.reactors(), made.handles.len())));
     let mut answers = Vec::new();
     for n in 0..local.reactors() {
@@ -193,6 +196,9 @@ async fn generate(local: &Local, args: &Arc<BlockArgs>, made: &Made) -> Result<M
             of_core.push(rx);
         }
         answers.push(of_core);
+    }
+    if let Some(title) = title {
+        println!("{title}");
     }
     if let Some(shown) = progress {
         show(local, shown, args.time);

@@ -349,11 +349,11 @@ impl Way {
     fn of(flight: &Flight, sqe: &Sqe) -> Result<Way, Refusal> {
         let code = if sqe.is_fabrics() { sqe.fctype().0 } else { sqe.opcode };
         match code & 3 {
-            _ if flight.meta().is_some() => Err(Refusal::Unmapped),
+            _ if flight.meta().is_some() => Err(Refusal::Uncarried),
             0 => Ok(Way::Nothing),
             1 => Ok(Way::Out),
             2 => Ok(Way::In),
-            _ => Err(Refusal::Unmapped),
+            _ => Err(Refusal::Uncarried),
         }
     }
 }

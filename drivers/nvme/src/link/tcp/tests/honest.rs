@@ -212,10 +212,10 @@ fn a_budget_stops_and_goes_on() {
 fn what_tcp_cannot_carry_is_refused() {
     let pool = pool();
     let (mut link, _peer) = friends(spec(1), ControllerOffer::default());
-    assert!(matches!(link.submit(flight(&pool, 512), &Sqe::new(0xc3)), Err((_, Refusal::Unmapped))), "data both ways");
+    assert!(matches!(link.submit(flight(&pool, 512), &Sqe::new(0xc3)), Err((_, Refusal::Uncarried))), "data both ways");
     let mut with_meta = flight(&pool, 512);
     with_meta.io.meta.push(pool.get(8).unwrap());
-    assert!(matches!(link.submit(with_meta, &read(1)), Err((_, Refusal::Unmapped))), "metadata apart");
+    assert!(matches!(link.submit(with_meta, &read(1)), Err((_, Refusal::Uncarried))), "metadata apart");
     assert_eq!(link.in_flight(), 0);
 }
 
