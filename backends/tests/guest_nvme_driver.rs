@@ -1,11 +1,12 @@
-//! The NVMe driver over VFIO, in a guest with an emulated IOMMU: QEMU's controllers, taken from the kernel and given back.
+//! The NVMe driver over VFIO, in a guest with an emulated IOMMU, and over uio in one without: QEMU's controllers, taken from the kernel and
+//! given back.
 //!
 //! The test boots a guest that runs this same binary again, inside.
 
+mod in_guest;
 #[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../src/model.rs"]
 mod model;
-mod vfio;
 
 #[path = "guest_nvme_driver/metadata.rs"]
 mod metadata;
@@ -15,21 +16,21 @@ use doorbell_nvme::{Controller, Env, Namespace, Options, Payload, State};
 use doorbell_pci::sysfs::Sysfs;
 use doorbell_reactor::{AsyncQueue, Local};
 use doorbell_wire_nvme::{AdminCommand, GetLogPage, LogId, NSID_ALL};
+use in_guest::{By, INSIDE, attach, on_reactors, take};
 use std::cell::Cell;
 use std::env;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
-use vfio::{INSIDE, attach, on_reactors, take};
 
 /// Several namespaces of 512 and 4096 bytes, one with protection information, on a controller that takes 512 KiB at once.
 const FIRST: &str = "0000:00:04.0";
 /// One namespace, 16 KiB at once, a controller memory buffer where its submission queues lie.
 const SECOND: &str = "0000:00:05.0";
 
-/// Boots a guest that runs the test `name` of this binary again. `wide`: an IOMMU of 48 bits instead of 39.
-fn in_a_guest(name: &str, wide: bool) {
+/// Boots a guest that runs the test `name` of this binary again.
+fn in_a_guest(name: &str, by: By) {
     let devices = [
         "nvme,id=first,serial=first,mdts=7,max_ioqpairs=8,ioeventfd=off,addr=04.0",
         "nvme-ns,bus=first,drive=plain,nsid=1,logical_block_size=512,physical_block_size=512",
@@ -37,7 +38,7 @@ fn in_a_guest(name: &str, wide: bool) {
         "nvme-ns,bus=first,drive=protected,nsid=5,logical_block_size=4096,physical_block_size=4096,ms=8,pi=1",
         "nvme,id=second,serial=second,mdts=2,cmb_size_mb=2,ioeventfd=off,drive=small,addr=05.0",
     ];
-    vfio::in_a_guest(name, wide, &["plain", "large", "protected", "small"], &devices);
+    in_guest::boot(name, by, &["plain", "large", "protected", "small"], &devices);
 }
 
 /// What the model takes to be there at first.
@@ -89,9 +90,9 @@ async fn exercise(env: &Env, namespace: Arc<dyn BlockDevice>, seed: u64) {
     model::exercise(&env.local, handle, 8, 40, seed).await;
 }
 
-fn everything(name: &str, wide: bool) {
+fn everything(name: &str, by: By) {
     if env::var_os(INSIDE).is_none() {
-        return in_a_guest(name, wide);
+        return in_a_guest(name, by);
     }
     let (first, second) = (take(FIRST), take(SECOND));
     on_reactors(move |env| async move {
@@ -160,7 +161,7 @@ async fn exercise_through_resets(env: &Env, controller: &Controller) -> Option<u
 #[test]
 fn a_device_that_is_asked_back_under_load() {
     if env::var_os(INSIDE).is_none() {
-        return in_a_guest("a_device_that_is_asked_back_under_load", false);
+        return in_a_guest("a_device_that_is_asked_back_under_load", By::Narrow);
     }
     let first = take(FIRST);
     let removed = std::thread::spawn(|| {
@@ -222,10 +223,15 @@ fn wait_for_disk() -> PathBuf {
 
 #[test]
 fn qemus_controllers_over_vfio_with_39_bits() {
-    everything("qemus_controllers_over_vfio_with_39_bits", false);
+    everything("qemus_controllers_over_vfio_with_39_bits", By::Narrow);
 }
 
 #[test]
 fn qemus_controllers_over_vfio_with_48_bits() {
-    everything("qemus_controllers_over_vfio_with_48_bits", true);
+    everything("qemus_controllers_over_vfio_with_48_bits", By::Wide);
+}
+
+#[test]
+fn qemus_controllers_over_uio() {
+    everything("qemus_controllers_over_uio", By::Uio);
 }

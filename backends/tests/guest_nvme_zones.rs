@@ -1,22 +1,23 @@
-//! Zoned namespaces through the NVMe driver over VFIO, in a guest: QEMU's, written in order, appended to from two reactors, and through
+//! Zoned namespaces through the NVMe driver over VFIO and over uio, in a guest: QEMU's, written in order, appended to from two reactors, and through
 //! resets.
 
 #[path = "guest_nvme_zones/append.rs"]
 mod append;
+#[allow(dead_code, reason = "not every test goes every way")]
+mod in_guest;
 #[allow(dead_code, reason = "shared with the unit tests")]
 #[path = "../src/model.rs"]
 mod model;
-mod vfio;
 
 use doorbell_block::{BlockDevice, Flags, Io, Op, Status, Zone, ZoneState, Zones};
 use doorbell_mem::Seg;
 use doorbell_nvme::{Controller, Env, Options};
 use doorbell_reactor::AsyncQueue;
+use in_guest::{By, INSIDE, attach, on_reactors, take};
 use std::cell::{Cell, RefCell};
 use std::env;
 use std::rc::Rc;
 use std::sync::Arc;
-use vfio::{INSIDE, attach, on_reactors, take};
 
 const CONTROLLER: &str = "0000:00:04.0";
 const SIZE: u64 = 256;
@@ -24,13 +25,13 @@ const CAPACITY: u64 = 192;
 const COUNT: u64 = 16;
 const BLOCK: u32 = 4096;
 
-fn in_a_guest(name: &str) {
+fn in_a_guest(name: &str, by: By) {
     let devices = [
         "nvme,id=zoned,serial=zoned,mdts=7,max_ioqpairs=8,ioeventfd=off,zoned.zasl=4,addr=04.0",
         "nvme-ns,bus=zoned,drive=zones,nsid=1,logical_block_size=4096,physical_block_size=4096,zoned=on,zoned.zone_size=1M,\
          zoned.zone_capacity=768K,zoned.max_open=4,zoned.max_active=6",
     ];
-    vfio::in_a_guest(name, false, &["zones"], &devices);
+    in_guest::boot(name, by, &["zones"], &devices);
 }
 
 /// The zoned namespace of a controller, with a queue.
@@ -232,8 +233,17 @@ async fn until(env: &Env, what: impl Fn() -> bool) {
 
 #[test]
 fn a_zoned_namespace_over_vfio() {
+    over("a_zoned_namespace_over_vfio", By::Narrow);
+}
+
+#[test]
+fn a_zoned_namespace_over_uio() {
+    over("a_zoned_namespace_over_uio", By::Uio);
+}
+
+fn over(name: &str, by: By) {
     if env::var_os(INSIDE).is_none() {
-        return in_a_guest("a_zoned_namespace_over_vfio");
+        return in_a_guest(name, by);
     }
     let address = take(CONTROLLER);
     on_reactors(move |env| async move {

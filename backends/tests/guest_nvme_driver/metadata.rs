@@ -22,14 +22,14 @@ const APPLICATION: u16 = 0x1234;
 const BLOCKS: u32 = 5;
 
 /// Boots a guest with a controller that has a namespace of each format.
-fn in_a_formatted_guest(name: &str) {
+fn in_a_formatted_guest(name: &str, by: By) {
     let disks: Vec<String> = (0..FORMATS.len()).map(|n| format!("disk{n}")).collect();
     let namespace = |(n, format): (usize, &&str)| format!("nvme-ns,bus=first,drive=disk{n},nsid={},{format}", n + 1);
     let mut devices = vec!["nvme,id=first,serial=first,mdts=5,max_ioqpairs=4,ioeventfd=off,addr=04.0".to_owned()];
     devices.extend(FORMATS.iter().enumerate().map(namespace));
     let (disks, devices): (Vec<&str>, Vec<&str>) =
         (disks.iter().map(String::as_str).collect(), devices.iter().map(String::as_str).collect());
-    vfio::in_a_guest(name, false, &disks, &devices);
+    in_guest::boot(name, by, &disks, &devices);
 }
 
 /// Data and metadata of a few blocks, and how they are asked for.
@@ -216,8 +216,17 @@ impl BlockDevice for Kept {
 
 #[test]
 fn metadata_travels_and_is_checked() {
+    over("metadata::metadata_travels_and_is_checked", By::Narrow);
+}
+
+#[test]
+fn metadata_travels_and_is_checked_over_uio() {
+    over("metadata::metadata_travels_and_is_checked_over_uio", By::Uio);
+}
+
+fn over(name: &str, by: By) {
     if env::var_os(INSIDE).is_none() {
-        return in_a_formatted_guest("metadata::metadata_travels_and_is_checked");
+        return in_a_formatted_guest(name, by);
     }
     let first = take(FIRST);
     on_reactors(move |env| async move {

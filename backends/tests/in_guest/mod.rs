@@ -1,5 +1,6 @@
 //! What the tests of the NVMe driver in a guest share: a guest that runs their binary again, reactors, and QEMU's controllers.
 
+use doorbell_mem::{Backing, HugeSize, PoolSpec};
 use doorbell_nvme::{Controller, Env, Options};
 use doorbell_pci::sysfs::{Driver, Sysfs};
 use doorbell_pci::{FunctionAddress, OpenOptions, PciAddress};
@@ -11,7 +12,25 @@ use std::fs::{self, File};
 use std::future::Future;
 use std::path::{Path, PathBuf};
 
-/// Set inside of the guest.
+/// How a controller is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum By {
+    /// By VFIO, with an IOMMU of 39 bits.
+    Narrow,
+    /// Of 48 bits.
+    Wide,
+    /// By uio_pci_generic and physical addresses, with no IOMMU.
+    Uio,
+}
+
+impl By {
+    /// As it was said to the guest.
+    fn inside() -> By {
+        if env::var(INSIDE).is_ok_and(|by| by == "uio") { By::Uio } else { By::Narrow }
+    }
+}
+
+/// Set inside of the guest, to how controllers are reached there.
 pub(crate) const INSIDE: &str = "DOORBELL_TEST_INSIDE";
 pub(crate) const MIB: u64 = 1 << 20;
 
@@ -23,8 +42,8 @@ pub(crate) fn image(folder: &Path, name: &str) -> String {
     format!("if=none,id={name},format=raw,discard=unmap,file={}", path.display())
 }
 
-/// Boots a guest with these disks and devices that runs the test `name` of this binary again. `wide`: an IOMMU of 48 bits instead of 39.
-pub(crate) fn in_a_guest(name: &str, wide: bool, disks: &[&str], devices: &[&str]) {
+/// Boots a guest with these disks and devices that runs the test `name` of this binary again.
+pub(crate) fn boot(name: &str, by: By, disks: &[&str], devices: &[&str]) {
     let folder: PathBuf = doorbell_vm::cache().join(format!("{name}-{}", std::process::id()));
     fs::create_dir_all(&folder).unwrap();
     let mut qemu: Vec<String> = Vec::new();
@@ -32,8 +51,13 @@ pub(crate) fn in_a_guest(name: &str, wide: bool, disks: &[&str], devices: &[&str
     devices.iter().for_each(|device| qemu.extend(["-device".to_owned(), (*device).to_owned()]));
     let exe = env::current_exe().unwrap();
     let script = format!("modprobe nvme; {} --exact {name} --nocapture", exe.display());
-    let guest = Guest::new().iommu(true).modules(["vfio-pci", "vfio_iommu_type1"]).qemu(qemu).env(INSIDE, "1");
-    let guest = if wide { guest.qemu(["-global", "intel-iommu.aw-bits=48"].map(String::from)) } else { guest };
+    let vfio = || Guest::new().iommu(true).modules(["vfio-pci", "vfio_iommu_type1"]).env(INSIDE, "vfio");
+    let guest = match by {
+        By::Narrow => vfio(),
+        By::Wide => vfio().qemu(["-global", "intel-iommu.aw-bits=48"].map(String::from)),
+        By::Uio => Guest::new().huge_pages(200).modules(["uio_pci_generic"]).env(INSIDE, "uio"),
+    };
+    let guest = guest.qemu(qemu);
     let output = guest.run(&script);
     let _ = fs::remove_dir_all(&folder);
     let output = output.expect("a guest");
@@ -43,7 +67,8 @@ pub(crate) fn in_a_guest(name: &str, wide: bool, disks: &[&str], devices: &[&str
 
 /// Runs `test` on reactors, and sees that nothing was lost.
 pub(crate) fn on_reactors<R: 'static, F: Future<Output = R> + 'static>(test: impl FnOnce(Env) -> F + 'static) -> R {
-    let config = Config { reactors: 2, ..Config::default() };
+    let backing = if By::inside() == By::Uio { Backing::Huge(HugeSize::TwoMiB) } else { PoolSpec::default().backing };
+    let config = Config { reactors: 2, pool: PoolSpec { backing, ..PoolSpec::default() }, ..Config::default() };
     let regions = config.regions.clone();
     let helpers = Helpers::new(2).unwrap();
     let (result, closed) = run(&config, move |local| test(Env { local, regions, helpers })).unwrap();
@@ -56,11 +81,13 @@ pub(crate) fn on_reactors<R: 'static, F: Future<Output = R> + 'static>(test: imp
 /// Takes a function from the kernel's driver.
 pub(crate) fn take(address: &str) -> PciAddress {
     let address: PciAddress = address.parse().unwrap();
-    Sysfs::new().bind(address, Driver::VfioPci, false).unwrap();
+    let driver = if By::inside() == By::Uio { Driver::UioPciGeneric } else { Driver::VfioPci };
+    Sysfs::new().bind(address, driver, false).unwrap();
     address
 }
 
 pub(crate) async fn attach(env: &Env, address: PciAddress, options: Options) -> Controller {
-    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &OpenOptions::default()).unwrap();
+    let how = OpenOptions { allow_physical: By::inside() == By::Uio, ..OpenOptions::default() };
+    let function = doorbell_pci::open(&FunctionAddress::Pci(address), &how).unwrap();
     Controller::attach(env, &address.to_string(), function, options).await.unwrap()
 }
