@@ -290,7 +290,10 @@ impl Namespaces {
     #[inline]
     pub(crate) fn submit(&mut self, cx: &mut Cx, id: QueueId, io: Box<Io>) -> Result<(), Box<Io>> {
         match self.open_queue(id) {
-            Some(queue) => Ok(queue.submit(cx, io)),
+            Some(queue) => {
+                queue.submit(cx, io);
+                Ok(())
+            }
             None => Err(io),
         }
     }
