@@ -1,0 +1,384 @@
+//! A store, opened for reading: what blobs it has, what is wrong with it, and a device for each blob.
+//!
+//! Nothing is ever written. A store that was not closed is brought in order in memory alone, as recovery would on the disk: masks are those that
+//! the metadata comes to, and snapshots whose making or deletion was interrupted are kept or left out.
+//!
+//! Invariants: a blob that cannot be used is listed with the reason, and never left out silently; two blobs that list one cluster are reported.
+
+use crate::bits::Bits;
+use crate::blob::{Attribute, Blob, Found, Parent, Shared};
+use crate::disk::Disk;
+use crate::scan::Scan;
+use crate::volume::Volume;
+use crate::{Error, Finding};
+use doorbell_block::BlockDevice;
+use doorbell_reactor::Local;
+use doorbell_wire_blob::{BlobId, BsType, Flags, Geometry, Mask, MaskKind, PAGE_LEN, SuperBlock};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// How to open a store.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct OpenOptions {
+    /// The type that it has to be of; [`BsType::ANY`] for any.
+    pub expected: BsType,
+    /// Look at all metadata, as after a crash, also when the store says that it was closed.
+    pub recover: bool,
+}
+
+/// How a store came to be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opening {
+    /// Were its masks used? Otherwise all of its metadata was read.
+    pub clean: bool,
+    /// Pages of metadata that were read.
+    pub pages_read: u64,
+}
+
+/// What a blob is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BlobInfo {
+    /// Its id.
+    pub id: BlobId,
+    /// Its clusters.
+    pub clusters: u64,
+    /// Those that are its own.
+    pub allocated: u64,
+    /// Its flags.
+    pub flags: Flags,
+    /// What it shows where it has no cluster of its own.
+    pub parent: Parent,
+    /// Its attributes, in the order in which they were set first.
+    pub xattrs: Vec<Attribute>,
+    /// Its clones, ascending.
+    pub clones: Vec<BlobId>,
+}
+
+/// A store, opened for reading.
+pub struct Store {
+    device: Arc<dyn BlockDevice>,
+    super_block: SuperBlock,
+    geometry: Geometry,
+    blobs: BTreeMap<BlobId, Shared>,
+    /// Blobs that cannot be used, and why.
+    unusable: BTreeMap<BlobId, String>,
+    used: Bits,
+    findings: Vec<Finding>,
+    opening: Opening,
+}
+
+/// A store while it is put together.
+struct Parts {
+    blobs: BTreeMap<BlobId, Blob>,
+    unusable: BTreeMap<BlobId, String>,
+    found: BTreeMap<BlobId, (Vec<doorbell_wire_blob::MdPage>, Vec<doorbell_wire_blob::Cluster>)>,
+    /// Is all known that blobs have?
+    whole: bool,
+}
+
+impl Store {
+    /// Opens the store on a device.
+    pub async fn open(local: &Local, device: Arc<dyn BlockDevice>, options: &OpenOptions) -> Result<Store, Error> {
+        let mut disk = Disk::open(local, device.clone()).await?;
+        let (super_block, geometry) = read_super(&mut disk, options.expected).await?;
+        if geometry.io_unit_bytes != disk.info().block_size() {
+            return Err(Error::BlockSize { store: geometry.io_unit_bytes, device: disk.info().block_size() });
+        }
+        let masks = match options.recover || super_block.needs_recovery() {
+            true => None,
+            false => read_masks(&mut disk, &geometry).await?,
+        };
+        if let Some(masks) = &masks {
+            let scan = Scan::read(&mut disk, &geometry, Some(&masks.pages)).await?;
+            let store = Store::put_together(device.clone(), super_block, geometry, &scan, Some(masks));
+            // Masks have no checksum: those that do not fit what they are masks of are not believed.
+            if store.findings.iter().all(|finding| !finding.is_of_masks()) {
+                return Ok(store);
+            }
+            tracing::warn!("the masks of a volume store do not fit its metadata: all of it is read, as after a crash");
+        }
+        let scan = Scan::read(&mut disk, &geometry, None).await?;
+        Ok(Store::put_together(device, super_block, geometry, &scan, None))
+    }
+
+    fn put_together(
+        device: Arc<dyn BlockDevice>,
+        super_block: SuperBlock,
+        geometry: Geometry,
+        scan: &Scan,
+        masks: Option<&Masks>,
+    ) -> Store {
+        let mut findings: Vec<Finding> = scan.broken.iter().map(|fault| Finding::Page(*fault)).collect();
+        findings.extend(scan.unreadable.iter().map(|page| Finding::Unreadable(*page)));
+        let mut parts = Parts::of(&geometry, scan);
+        parts.check_parents();
+        parts.resolve_markers(&mut findings);
+        for (id, why) in &parts.unusable {
+            findings.push(Finding::Blob { id: *id, why: why.clone() });
+        }
+        let used = parts.used(&geometry, &mut findings);
+        if let Some(masks) = masks {
+            masks.compare(&used, &parts, &mut findings);
+        }
+        let opening = Opening { clean: masks.is_some(), pages_read: scan.pages_read };
+        let blobs = parts.blobs.into_iter().map(|(id, blob)| (id, Arc::new(blob))).collect();
+        Store { device, super_block, geometry, blobs, unusable: parts.unusable, used, findings, opening }
+    }
+
+    /// Sizes and places.
+    pub fn geometry(&self) -> &Geometry {
+        &self.geometry
+    }
+
+    /// What the super block says.
+    pub fn super_block(&self) -> &SuperBlock {
+        &self.super_block
+    }
+
+    /// How it was opened.
+    pub fn opening(&self) -> Opening {
+        self.opening
+    }
+
+    /// Clusters that no blob has. What blobs that cannot be used have counts as free where it is not known.
+    pub fn free_clusters(&self) -> u32 {
+        self.used.clear_bits()
+    }
+
+    /// What is wrong with it; nothing, as a rule.
+    pub fn findings(&self) -> &[Finding] {
+        &self.findings
+    }
+
+    /// The blobs that can be used, ascending by id.
+    pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
+        self.blobs.keys().copied()
+    }
+
+    /// The blobs that cannot be used, and why.
+    pub fn unusable(&self) -> impl Iterator<Item = (BlobId, &str)> + '_ {
+        self.unusable.iter().map(|(id, why)| (*id, why.as_str()))
+    }
+
+    /// What a blob is.
+    pub fn blob(&self, id: BlobId) -> Result<BlobInfo, Error> {
+        let blob = self.find(id)?;
+        let clones = self.blobs.iter().filter(|(_, other)| other.parent == Parent::Snapshot(id)).map(|(id, _)| *id).collect();
+        Ok(BlobInfo {
+            id,
+            clusters: blob.map.clusters(),
+            allocated: blob.map.allocated().count() as u64,
+            flags: blob.flags,
+            parent: blob.parent.clone(),
+            xattrs: blob.xattrs.clone(),
+            clones,
+        })
+    }
+
+    /// A blob as a device that is read. One whose parent lies outside of the store is given that as `external`.
+    pub fn volume(&self, id: BlobId, external: Option<Arc<dyn BlockDevice>>) -> Result<Volume, Error> {
+        let mut chain = vec![self.find(id)?.clone()];
+        let mut outside = None;
+        // Parents were checked: the chain ends.
+        while let Some(last) = chain.last() {
+            match &last.parent {
+                Parent::None => break,
+                Parent::Snapshot(parent) => {
+                    let next = self.find(*parent)?.clone();
+                    chain.push(next);
+                }
+                Parent::External(name) => {
+                    let missing = || Error::NoExternal { id, name: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned() };
+                    outside = Some(external.ok_or_else(missing)?);
+                    break;
+                }
+            }
+        }
+        Volume::new(&self.device, &self.geometry, chain, outside)
+    }
+
+    fn find(&self, id: BlobId) -> Result<&Shared, Error> {
+        match self.unusable.get(&id) {
+            Some(why) => Err(Error::Unusable { id, why: why.clone() }),
+            None => self.blobs.get(&id).ok_or(Error::NoBlob(id)),
+        }
+    }
+}
+
+impl Parts {
+    fn of(geometry: &Geometry, scan: &Scan) -> Parts {
+        let mut parts = Parts { blobs: BTreeMap::new(), unusable: BTreeMap::new(), found: BTreeMap::new(), whole: true };
+        for id in &scan.roots {
+            let found = Found::of(geometry, scan, *id);
+            parts.whole &= found.whole;
+            parts.found.insert(*id, (found.pages, found.clusters));
+            match found.blob {
+                Ok(blob) => {
+                    parts.blobs.insert(*id, blob);
+                }
+                Err(why) => {
+                    parts.unusable.insert(*id, why);
+                }
+            }
+        }
+        parts
+    }
+
+    /// A blob whose chain of parents is broken, or goes round, cannot be used.
+    fn check_parents(&mut self) {
+        let ids: Vec<BlobId> = self.blobs.keys().copied().collect();
+        let mut lost = Vec::new();
+        for id in ids {
+            let mut at = id;
+            for _ in 0..=self.blobs.len() {
+                let Some(blob) = self.blobs.get(&at) else {
+                    lost.push((id, format!("it is a clone of {at}, which is not there or cannot be used")));
+                    break;
+                };
+                let Parent::Snapshot(parent) = blob.parent else { break };
+                at = parent;
+                if at == id {
+                    lost.push((id, "it is a clone of itself, by way of others".to_owned()));
+                    break;
+                }
+            }
+        }
+        for (id, why) in lost {
+            self.blobs.remove(&id);
+            self.unusable.insert(id, why);
+        }
+        // What leads into a ring without being of it ends at a blob that has just been taken out.
+        loop {
+            let gone = |blob: &Blob| matches!(blob.parent, Parent::Snapshot(parent) if !self.blobs.contains_key(&parent));
+            let Some((id, parent)) = self.blobs.iter().find(|(_, blob)| gone(blob)).map(|(id, blob)| (*id, blob.parent.clone())) else {
+                return;
+            };
+            self.blobs.remove(&id);
+            let Parent::Snapshot(parent) = parent else { return };
+            self.unusable.insert(id, format!("it is a clone of {parent}, which is not there or cannot be used"));
+        }
+    }
+
+    /// Snapshots whose making or deletion was interrupted: kept when their partner is their clone, left out when it is not, and left alone when it
+    /// cannot be opened.
+    fn resolve_markers(&mut self, findings: &mut Vec<Finding>) {
+        let marked: Vec<BlobId> = self.blobs.iter().filter(|(_, b)| marker(b).is_some()).map(|(id, _)| *id).collect();
+        for id in marked {
+            let Some(blob) = self.blobs.get(&id) else { continue };
+            let (deleted, partner) = (blob.head.being_deleted_into.is_some(), marker(blob).and_then(|of| of.id()));
+            let Some(other) = partner.and_then(|partner| self.blobs.get(&partner)) else {
+                findings.push(Finding::Interrupted { id, kept: true });
+                continue;
+            };
+            let kept = other.parent == Parent::Snapshot(id);
+            findings.push(Finding::Interrupted { id, kept });
+            if !kept {
+                self.blobs.remove(&id);
+                self.found.remove(&id);
+            } else if deleted {
+                // The clone may list the snapshot's clusters by now. They are the snapshot's.
+                let taken: Vec<u64> =
+                    other.map.allocated().filter(|(at, cluster)| blob.map.get(*at) == *cluster).map(|(at, _)| at).collect();
+                for at in taken {
+                    let cluster = blob.map.get(at);
+                    other.map.set(at, doorbell_wire_blob::Cluster::NONE);
+                    if let Some((_, clusters)) = partner.and_then(|partner| self.found.get_mut(&partner)) {
+                        clusters.retain(|other| *other != cluster);
+                    }
+                }
+            }
+        }
+    }
+
+    /// The clusters that somebody has; one that several have is reported.
+    fn used(&self, geometry: &Geometry, findings: &mut Vec<Finding>) -> Bits {
+        let mut used = Bits::new(geometry.total_clusters);
+        (0..geometry.md_clusters).for_each(|cluster| {
+            used.set(cluster);
+        });
+        let mut owners: BTreeMap<u32, BlobId> = BTreeMap::new();
+        for (id, (_, clusters)) in &self.found {
+            for cluster in clusters {
+                if used.set(cluster.0) {
+                    owners.insert(cluster.0, *id);
+                } else if let Some(first) = owners.get(&cluster.0) {
+                    findings.push(Finding::TwoOwners { cluster: *cluster, first: *first, second: *id });
+                }
+            }
+        }
+        used
+    }
+}
+
+fn marker(blob: &Blob) -> Option<doorbell_wire_blob::BlobRef> {
+    blob.head.being_deleted_into.or(blob.head.being_made_of)
+}
+
+/// The masks of a store that was closed.
+struct Masks {
+    pages: Bits,
+    clusters: Bits,
+    ids: Bits,
+}
+
+impl Masks {
+    /// Holds them against what the metadata comes to.
+    fn compare(&self, used: &Bits, parts: &Parts, findings: &mut Vec<Finding>) {
+        let missing = used.iter().filter(|cluster| !self.clusters.has(*cluster)).count();
+        if missing > 0 {
+            findings.push(Finding::MaskLacks { kind: MaskKind::Clusters, count: missing });
+        }
+        let roots = parts.found.keys().filter(|id| !self.ids.has(id.root().0)).count();
+        if roots > 0 || self.ids.iter().any(|root| !self.pages.has(root)) {
+            findings.push(Finding::MaskLacks { kind: MaskKind::BlobIds, count: roots });
+        }
+        // A root that is not there, of a blob that should be.
+        let known = |root: u32| parts.found.keys().any(|id| id.root().0 == root);
+        for root in self.ids.iter().filter(|root| !known(*root)) {
+            findings.push(Finding::NoRoot { page: doorbell_wire_blob::MdPage(root) });
+        }
+        if parts.whole {
+            let leaked = self.clusters.iter().filter(|cluster| !used.has(*cluster)).count();
+            if leaked > 0 {
+                findings.push(Finding::Leaked { count: leaked });
+            }
+        }
+    }
+}
+
+async fn read_super(disk: &mut Disk, expected: BsType) -> Result<(SuperBlock, Geometry), Error> {
+    let block = disk.info().block_size() as usize;
+    let bytes = disk.read(0, PAGE_LEN.next_multiple_of(block)).await?;
+    let page = bytes.first_chunk::<PAGE_LEN>().ok_or(Error::Lent)?;
+    let found = SuperBlock::decode_torn(page).map_err(Error::Super)?;
+    if !found.bs_type.is(expected) {
+        return Err(Error::Type { expected, found: found.bs_type });
+    }
+    let geometry = Geometry::of(&found, disk.info().bytes()).map_err(Error::Geometry)?;
+    Ok((found, geometry))
+}
+
+/// The masks; none where they are not to be believed.
+async fn read_masks(disk: &mut Disk, geometry: &Geometry) -> Result<Option<Masks>, Error> {
+    let mut read = Vec::new();
+    for kind in [MaskKind::Pages, MaskKind::Clusters, MaskKind::BlobIds] {
+        let Some(place) = geometry.mask(kind) else { return Ok(None) };
+        let range = geometry.mask_bytes(place);
+        let bytes = disk.read(range.start, (range.end - range.start) as usize).await?;
+        match Mask::decode(kind, geometry.mask_bits(kind), &bytes) {
+            Ok(mask) if kind != MaskKind::Clusters || mask.begins_with_ones(geometry.md_clusters) => {
+                read.push(Bits::of_words(mask.len(), mask.words()));
+            }
+            Ok(_) => return Ok(None),
+            Err(fault) => {
+                tracing::warn!(%fault, "a mask of a volume store is damaged: all of its metadata is read, as after a crash");
+                return Ok(None);
+            }
+        }
+    }
+    let mut read = read.into_iter();
+    Ok(match (read.next(), read.next(), read.next()) {
+        (Some(pages), Some(clusters), Some(ids)) => Some(Masks { pages, clusters, ids }),
+        _ => None,
+    })
+}
