@@ -16,6 +16,7 @@ mod rpc;
 mod serve;
 mod size;
 mod status;
+mod volume;
 
 use clap::Parser;
 use cli::{Cli, Command, PerfCommand, ServeArgs};
@@ -33,6 +34,13 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::status(&args).map(|()| true).map_err(|e| e.to_string()),
         Command::Pci { command } => pci::pci(&command).map_err(|e| e.to_string()),
         Command::Nvme { command } => nvme::nvme(command).map_err(|e| e.to_string()),
+        Command::Volume { command } => match volume::volume(command) {
+            Ok(sound) => Ok(sound),
+            Err(failed) => {
+                eprintln!("doorbell: {failed}");
+                return ExitCode::from(failed.status);
+            }
+        },
         Command::Perf { command: PerfCommand::Block(args) } => perf::run_block(*args).map_err(|e| e.to_string()),
         Command::Completions { shell } => pages::completions(shell).map(|()| true).map_err(|e| e.to_string()),
         Command::Man { out: Some(folder), rpc: true } => pages::write_rpc_pages(&folder).map(|()| true).map_err(|e| e.to_string()),

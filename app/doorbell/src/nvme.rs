@@ -13,6 +13,7 @@ mod passthru;
 mod perf;
 
 use crate::cli::{NvmeCommand, Reach, ResetArgs};
+use crate::status::say;
 use doorbell_backends::host_name;
 use doorbell_mem::{Backing, HugeSize, PoolSpec};
 use doorbell_nvme::address::TransportId;
@@ -21,7 +22,6 @@ use doorbell_pci::{FunctionAddress, OpenOptions};
 use doorbell_reactor::{Config, oneshot, run};
 use doorbell_sys::helper::Helpers;
 use doorbell_wire_nvme::Sqe;
-use std::io::{self, Write};
 
 /// What went wrong.
 #[derive(Debug, thiserror::Error)]
@@ -62,11 +62,6 @@ pub(crate) fn nvme(command: NvmeCommand) -> Result<bool, Failed> {
         NvmeCommand::Perf(args) => perf::perf(*args),
         NvmeCommand::Passthru(args) => passthru::passthru(*args),
     }
-}
-
-/// A line, or several, for people. Nobody reading any more is no reason to fail.
-fn say(text: impl AsRef<str>) {
-    let _ = writeln!(io::stdout().lock(), "{}", text.as_ref());
 }
 
 /// How long a Connect command may take.

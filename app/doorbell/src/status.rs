@@ -84,6 +84,11 @@ pub(crate) fn section(out: &mut String, title: &str, table: &Table) {
     out.push_str(&section_body(table));
 }
 
+/// A line, or several, for people. Nobody reading any more is no reason to fail.
+pub(crate) fn say(text: impl AsRef<str>) {
+    let _ = writeln!(std::io::stdout().lock(), "{}", text.as_ref());
+}
+
 /// A table's lines.
 pub(crate) fn section_body(table: &Table) -> String {
     table.lines().fold(String::new(), |text, line| text + " " + line.trim_end() + "\n")

@@ -1,6 +1,6 @@
 //! What may be wrong with a store that can be opened all the same.
 
-use doorbell_wire_blob::{BlobId, Cluster, MaskKind, MdPage, PageFault};
+use doorbell_wire_blob::{BlobId, Cluster, MaskFault, MaskKind, MdPage, PageFault};
 use std::fmt;
 
 /// Something that is not as it should be.
@@ -38,6 +38,10 @@ pub enum Finding {
         /// Does it stay? Otherwise it never was, or is deleted.
         kept: bool,
     },
+    /// A mask is none.
+    Mask(MaskFault),
+    /// The device cannot read a mask.
+    MaskUnreadable(MaskKind),
     /// Something is used and its mask says that it is not.
     MaskLacks {
         /// Which mask.
@@ -55,7 +59,7 @@ pub enum Finding {
 impl Finding {
     /// Does it say that the masks cannot be believed?
     pub(crate) fn is_of_masks(&self) -> bool {
-        matches!(self, Finding::MaskLacks { .. } | Finding::NoRoot { .. })
+        matches!(self, Finding::Mask(_) | Finding::MaskUnreadable(_) | Finding::MaskLacks { .. } | Finding::NoRoot { .. })
     }
 }
 
@@ -69,6 +73,8 @@ impl fmt::Display for Finding {
             Finding::TwoOwners { cluster, first, second } => write!(f, "{cluster} belongs to {first} and to {second}"),
             Finding::Interrupted { id, kept: true } => write!(f, "{id} is a snapshot of which an operation was interrupted: it stays"),
             Finding::Interrupted { id, kept: false } => write!(f, "{id} is a snapshot of which an operation was interrupted: it goes"),
+            Finding::Mask(fault) => fault.fmt(f),
+            Finding::MaskUnreadable(kind) => write!(f, "{kind}: the device cannot read it"),
             Finding::MaskLacks { kind, count } => write!(f, "{kind} lacks {count} that are used"),
             Finding::Leaked { count } => write!(f, "{count} clusters are marked as used, and nobody has them"),
         }

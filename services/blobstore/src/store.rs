@@ -11,9 +11,9 @@ use crate::disk::Disk;
 use crate::scan::Scan;
 use crate::volume::Volume;
 use crate::{Error, Finding};
-use doorbell_block::BlockDevice;
+use doorbell_block::{BlockDevice, Status};
 use doorbell_reactor::Local;
-use doorbell_wire_blob::{BlobId, BsType, Flags, Geometry, Mask, MaskKind, PAGE_LEN, SuperBlock};
+use doorbell_wire_blob::{BlobId, BsType, Cluster, Flags, Geometry, Mask, MaskKind, PAGE_LEN, SuperBlock};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -64,6 +64,8 @@ pub struct Store {
     unusable: BTreeMap<BlobId, String>,
     used: Bits,
     findings: Vec<Finding>,
+    /// What is wrong with the masks of a store that was closed, where they were not used.
+    doubts: Vec<Finding>,
     opening: Opening,
 }
 
@@ -84,21 +86,29 @@ impl Store {
         if geometry.io_unit_bytes != disk.info().block_size() {
             return Err(Error::BlockSize { store: geometry.io_unit_bytes, device: disk.info().block_size() });
         }
-        let masks = match options.recover || super_block.needs_recovery() {
-            true => None,
+        let (masks, mut doubts) = match super_block.needs_recovery() {
+            true => (None, Vec::new()),
             false => read_masks(&mut disk, &geometry).await?,
         };
-        if let Some(masks) = &masks {
+        if let Some(masks) = &masks
+            && !options.recover
+        {
             let scan = Scan::read(&mut disk, &geometry, Some(&masks.pages)).await?;
             let store = Store::put_together(device.clone(), super_block, geometry, &scan, Some(masks));
-            // Masks have no checksum: those that do not fit what they are masks of are not believed.
-            if store.findings.iter().all(|finding| !finding.is_of_masks()) {
+            // Masks have no checksum: those that do not fit what they are masks of are not believed. A blob that cannot be used may be one of
+            // whose pages they lack some.
+            if store.unusable.is_empty() && store.findings.iter().all(|finding| !finding.is_of_masks()) {
                 return Ok(store);
             }
             tracing::warn!("the masks of a volume store do not fit its metadata: all of it is read, as after a crash");
         }
         let scan = Scan::read(&mut disk, &geometry, None).await?;
-        Ok(Store::put_together(device, super_block, geometry, &scan, None))
+        let mut store = Store::put_together(device, super_block, geometry, &scan, masks.as_ref());
+        let is_doubt = |finding: &mut Finding| finding.is_of_masks() || matches!(finding, Finding::Leaked { .. });
+        doubts.extend(store.findings.extract_if(.., is_doubt));
+        store.doubts = doubts;
+        store.opening.clean = false;
+        Ok(store)
     }
 
     fn put_together(
@@ -122,7 +132,7 @@ impl Store {
         }
         let opening = Opening { clean: masks.is_some(), pages_read: scan.pages_read };
         let blobs = parts.blobs.into_iter().map(|(id, blob)| (id, Arc::new(blob))).collect();
-        Store { device, super_block, geometry, blobs, unusable: parts.unusable, used, findings, opening }
+        Store { device, super_block, geometry, blobs, unusable: parts.unusable, used, findings, doubts: Vec::new(), opening }
     }
 
     /// Sizes and places.
@@ -150,6 +160,12 @@ impl Store {
         &self.findings
     }
 
+    /// What is wrong with the masks of a store that was closed, held against all of its metadata: why they were not used, or, where it was opened to
+    /// look at all metadata anyway, why they would not have been. Recovery makes the masks anew.
+    pub fn doubts(&self) -> &[Finding] {
+        &self.doubts
+    }
+
     /// The blobs that can be used, ascending by id.
     pub fn blobs(&self) -> impl Iterator<Item = BlobId> + '_ {
         self.blobs.keys().copied()
@@ -173,6 +189,11 @@ impl Store {
             xattrs: blob.xattrs.clone(),
             clones,
         })
+    }
+
+    /// The clusters that are a blob's own, ascending: which of the blob's, and where on the device.
+    pub fn clusters(&self, id: BlobId) -> Result<impl Iterator<Item = (u64, Cluster)> + '_, Error> {
+        Ok(self.find(id)?.map.allocated())
     }
 
     /// A blob as a device that is read. One whose parent lies outside of the store is given that as `external`.
@@ -328,8 +349,12 @@ impl Masks {
         if missing > 0 {
             findings.push(Finding::MaskLacks { kind: MaskKind::Clusters, count: missing });
         }
+        let pages = parts.found.values().flat_map(|(pages, _)| pages).filter(|page| !self.pages.has(page.0)).count();
+        if pages > 0 {
+            findings.push(Finding::MaskLacks { kind: MaskKind::Pages, count: pages });
+        }
         let roots = parts.found.keys().filter(|id| !self.ids.has(id.root().0)).count();
-        if roots > 0 || self.ids.iter().any(|root| !self.pages.has(root)) {
+        if roots > 0 {
             findings.push(Finding::MaskLacks { kind: MaskKind::BlobIds, count: roots });
         }
         // A root that is not there, of a blob that should be.
@@ -358,27 +383,38 @@ async fn read_super(disk: &mut Disk, expected: BsType) -> Result<(SuperBlock, Ge
     Ok((found, geometry))
 }
 
-/// The masks; none where they are not to be believed.
-async fn read_masks(disk: &mut Disk, geometry: &Geometry) -> Result<Option<Masks>, Error> {
-    let mut read = Vec::new();
+/// The masks; none where they are not to be believed, and why.
+async fn read_masks(disk: &mut Disk, geometry: &Geometry) -> Result<(Option<Masks>, Vec<Finding>), Error> {
+    let (mut read, mut doubts) = (Vec::new(), Vec::new());
     for kind in [MaskKind::Pages, MaskKind::Clusters, MaskKind::BlobIds] {
-        let Some(place) = geometry.mask(kind) else { return Ok(None) };
+        let Some(place) = geometry.mask(kind) else { continue };
         let range = geometry.mask_bytes(place);
-        let bytes = disk.read(range.start, (range.end - range.start) as usize).await?;
+        let bytes = match disk.read(range.start, (range.end - range.start) as usize).await {
+            Ok(bytes) => bytes,
+            Err(Error::Read { status: Status::ReadError, .. }) => {
+                doubts.push(Finding::MaskUnreadable(kind));
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         match Mask::decode(kind, geometry.mask_bits(kind), &bytes) {
             Ok(mask) if kind != MaskKind::Clusters || mask.begins_with_ones(geometry.md_clusters) => {
                 read.push(Bits::of_words(mask.len(), mask.words()));
             }
-            Ok(_) => return Ok(None),
-            Err(fault) => {
-                tracing::warn!(%fault, "a mask of a volume store is damaged: all of its metadata is read, as after a crash");
-                return Ok(None);
+            Ok(mask) => {
+                let count = (0..geometry.md_clusters).filter(|cluster| !mask.has(*cluster)).count();
+                doubts.push(Finding::MaskLacks { kind, count });
             }
+            Err(fault) => doubts.push(Finding::Mask(fault)),
         }
     }
+    for doubt in &doubts {
+        tracing::warn!(%doubt, "a mask of a volume store is damaged: all of its metadata is read, as after a crash");
+    }
     let mut read = read.into_iter();
-    Ok(match (read.next(), read.next(), read.next()) {
+    let masks = match (read.next(), read.next(), read.next()) {
         (Some(pages), Some(clusters), Some(ids)) => Some(Masks { pages, clusters, ids }),
         _ => None,
-    })
+    };
+    Ok((masks, doubts))
 }

@@ -154,13 +154,26 @@ fn masks_that_do_not_fit_are_not_believed() {
     let at = |place: MaskPlace| geometry.mask_bytes(place).start as usize;
     // A used cluster that counts as free; a blob that counts as none; a blob where there is none; a mask of nothing at all.
     let (clusters, pages, ids) = (at(geometry.cluster_mask), at(geometry.page_mask), at(geometry.blob_id_mask.unwrap()));
-    for (offset, change) in [(clusters + 5 + 9, 0xff), (ids + 5, 0x02), (ids + 6, 0x80), (pages, 0xff)] {
-        let mut bytes = whole.clone();
-        bytes[offset] ^= change;
-        with_store(&bytes, 512, false, move |_, store| async move {
-            let store = store.unwrap();
-            assert_eq!((store.opening().clean, store.findings(), store.blobs().count()), (false, &[][..], 4), "byte {offset:#x}");
-        });
+    // What is damaged, and what is said of it. A page that a map needs and the mask lacks loses nobody a volume.
+    let lacks = |kind, count| Finding::MaskLacks { kind, count };
+    let cases = [
+        (clusters + 5, 0x01, lacks(MaskKind::Clusters, 1)),
+        (clusters + 5 + 9, 0xff, lacks(MaskKind::Clusters, 8)),
+        (ids + 5, 0x02, lacks(MaskKind::BlobIds, 1)),
+        (ids + 6, 0x80, Finding::NoRoot { page: MdPage(15) }),
+        (pages, 0xff, Finding::Mask(MaskFault::Kind { expected: MaskKind::Pages, found: 0xff })),
+        (pages + 5, 0x04, lacks(MaskKind::Pages, 1)),
+    ];
+    for (offset, change, doubt) in cases {
+        for recover in [false, true] {
+            let (mut bytes, doubt) = (whole.clone(), doubt.clone());
+            bytes[offset] ^= change;
+            with_store(&bytes, 512, recover, move |_, store| async move {
+                let store = store.unwrap();
+                assert_eq!((store.opening().clean, store.findings(), store.blobs().count()), (false, &[][..], 4), "byte {offset:#x}");
+                assert_eq!(store.doubts().first(), Some(&doubt), "byte {offset:#x}: {:?}", store.doubts());
+            });
+        }
     }
     // Clusters that nobody has are no reason to doubt the rest.
     let mut bytes = whole;
@@ -168,6 +181,7 @@ fn masks_that_do_not_fit_are_not_believed() {
     with_store(&bytes, 512, false, |_, store| async move {
         let store = store.unwrap();
         assert_eq!((store.opening().clean, store.findings()), (true, &[Finding::Leaked { count: 2 }][..]));
+        assert_eq!(store.doubts(), []);
     });
 }
 

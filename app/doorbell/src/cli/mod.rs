@@ -6,6 +6,7 @@ mod nvme;
 mod pci;
 mod perf;
 mod serve;
+mod volume;
 
 pub use device::{BadDevice, DeviceSpec, Engine};
 pub use nvme::{
@@ -15,6 +16,7 @@ pub use nvme::{
 pub use pci::{DeviceIds, Memlock, PciBindArgs, PciCommand, PciDriver, PciListArgs, PciResetArgs, PciStatusArgs, PciUnbindArgs};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};
+pub use volume::{StoreArgs, VolumeCheckArgs, VolumeCommand, VolumeDiffArgs, VolumeDumpArgs, VolumeExportArgs, VolumeListArgs};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -48,6 +50,12 @@ pub enum Command {
         /// What to do with one.
         #[command(subcommand)]
         command: NvmeCommand,
+    },
+    /// Volume stores in files and devices that no server has: what is in them, is it sound, and copies out of them
+    Volume {
+        /// What to do with one.
+        #[command(subcommand)]
+        command: VolumeCommand,
     },
     /// Measure
     Perf {
