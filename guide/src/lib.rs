@@ -33,6 +33,10 @@ pub mod drives {}
 #[doc = include_str!("../chapters/remote.md")]
 pub mod remote {}
 
+/// Looking into volume stores.
+#[doc = include_str!("../chapters/volumes.md")]
+pub mod volumes {}
+
 /// Looking at NVMe controllers.
 #[doc = include_str!("../chapters/nvme.md")]
 pub mod nvme {}

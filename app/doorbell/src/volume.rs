@@ -15,8 +15,8 @@ use crate::cli::{DeviceSpec, StoreArgs, VolumeCommand};
 use catalog::Catalog;
 use doorbell_backends::aio::Aio;
 use doorbell_backends::file::{FileError, FileOptions};
-use doorbell_block::BlockDevice;
 use doorbell_blobstore::{OpenOptions, Store};
+use doorbell_block::BlockDevice;
 use doorbell_reactor::{Config, Local, run};
 use doorbell_sys::file::{Access, Direct, OpenError, Target};
 use doorbell_sys::helper::Helpers;
@@ -59,7 +59,11 @@ pub(crate) fn volume(command: VolumeCommand) -> Result<bool, Failed> {
 }
 
 /// Opens the store and has `work` done with it.
-fn with<T: 'static>(at: &StoreArgs, recover: bool, work: impl AsyncFnOnce(&Local, &Catalog) -> Result<T, Failed> + 'static) -> Result<T, Failed> {
+fn with<T: 'static>(
+    at: &StoreArgs,
+    recover: bool,
+    work: impl AsyncFnOnce(&Local, &Catalog) -> Result<T, Failed> + 'static,
+) -> Result<T, Failed> {
     let device = open(&at.store)?;
     let path = at.store.path.clone();
     let options = OpenOptions { expected: BsType::ANY, recover };

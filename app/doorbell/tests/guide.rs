@@ -11,6 +11,7 @@ use support::Folder;
 const SERVING: &str = include_str!("../../../guide/chapters/serving.md");
 const DRIVES: &str = include_str!("../../../guide/chapters/drives.md");
 const NVME: &str = include_str!("../../../guide/chapters/nvme.md");
+const VOLUMES: &str = include_str!("../../../guide/chapters/volumes.md");
 const README: &str = include_str!("../../../README.md");
 const PACKAGED: &str = include_str!("../../../packaging/doorbell.toml");
 
@@ -64,11 +65,13 @@ fn every_command_line_is_one() {
         ("serving.md", commands(blocks(SERVING, "sh")), 8),
         ("drives.md", commands(blocks(DRIVES, "sh")), 5),
         ("nvme.md", commands(blocks(NVME, "sh")), 8),
+        ("volumes.md", commands(blocks(VOLUMES, "sh")), 6),
     ];
     for (page, found, least) in pages {
         assert!(found.len() >= least, "{page}: {found:?}");
         for line in found {
-            let given: Vec<&str> = line.iter().map(|word| if *word == "NQN" { "nqn.a:b" } else { word }).collect();
+            let given: Vec<&str> =
+                line.iter().take_while(|word| *word != "|").map(|word| if *word == "NQN" { "nqn.a:b" } else { word }).collect();
             if let Err(error) = Cli::try_parse_from(&given) {
                 panic!("{page}: {}: {error}", line.join(" "));
             }

@@ -5,7 +5,7 @@ fn every_command_has_a_manual_page() {
     let folder = std::env::temp_dir().join(format!("doorbell-man-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
     man(Some(&folder)).unwrap();
-    for page in ["doorbell.1", "doorbell-serve.1", "doorbell-rpc.1", "doorbell-perf-block.1"] {
+    for page in ["doorbell.1", "doorbell-serve.1", "doorbell-rpc.1", "doorbell-perf-block.1", "doorbell-volume-export.1"] {
         assert!(folder.join(page).metadata().unwrap().len() > 200, "{page}");
     }
     std::fs::remove_dir_all(&folder).unwrap();

@@ -2,7 +2,7 @@
 
 use super::{Failed, failed, shown};
 use doorbell_blobstore::{BlobInfo, Parent, Store};
-use doorbell_wire_blob::BlobId;
+use doorbell_wire_blob::{BlobId, BsType};
 use serde_json::{Value, json};
 
 /// Names that are told to somebody who named something else.
@@ -50,7 +50,9 @@ pub(super) fn id_text(id: BlobId) -> String {
 
 impl Catalog {
     pub(super) fn of(store: Store) -> Catalog {
-        let of_store = store.super_block().super_blob.id();
+        // Other stores may keep anything in that blob.
+        let is_of_volumes = store.super_block().bs_type == BsType::LVOLSTORE;
+        let of_store = store.super_block().super_blob.id().filter(|_| is_of_volumes);
         let blobs = store.blobs().filter_map(|id| store.blob(id).ok()).map(Entry::of);
         let (own, volumes): (Vec<Entry>, Vec<Entry>) = blobs.partition(|entry| Some(entry.blob.id) == of_store);
         let (name, uuid) = own.into_iter().next().map_or((None, None), |entry| (entry.name, entry.uuid));

@@ -128,8 +128,7 @@ fn as_text(catalog: &Catalog, entry: &Entry, runs: &[Run]) -> String {
 
 /// Text as text, and anything else as numbers.
 fn readable(value: &[u8]) -> String {
-    let text = value.strip_suffix(b"\0").unwrap_or(value);
-    match std::str::from_utf8(text) {
+    match std::str::from_utf8(value).map(|text| text.trim_end_matches('\0')) {
         Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
         _ => value.iter().map(|b| format!("{b:02x}")).collect(),
     }

@@ -2,8 +2,8 @@
 
 use super::catalog::{Catalog, id_text};
 use super::{Failed, shown, with};
-use crate::client::print;
 use crate::cli::VolumeListArgs;
+use crate::client::print;
 use crate::size::Size;
 use crate::status::{say, section, table};
 use serde_json::{Value, json};
@@ -37,7 +37,11 @@ pub(super) fn headline(catalog: &Catalog) -> String {
     let free = Size(catalog.bytes(catalog.store.free_clusters().into()));
     let total = Size(catalog.bytes(geometry.data_clusters().into()));
     let left = if catalog.store.super_block().clean { "" } else { "; it was not closed" };
-    format!("{name}{uuid}: {free} free of {total}, clusters of {}, blocks of {} bytes{left}", Size(geometry.cluster_bytes.into()), geometry.io_unit_bytes)
+    format!(
+        "{name}{uuid}: {free} free of {total}, clusters of {}, blocks of {} bytes{left}",
+        Size(geometry.cluster_bytes.into()),
+        geometry.io_unit_bytes
+    )
 }
 
 fn as_text(catalog: &Catalog) -> String {

@@ -20,7 +20,10 @@ fn what_stands_over_hides_what_stands_beneath() {
 fn ranges_are_those_whose_clusters_differ_and_kinds_do_not_mix() {
     let older = map(&[(0, 1), (1, 2), (2, 3), (7, 4)]);
     let newer = map(&[(0, 1), (1, 5), (3, 6), (4, 7), (9, 8)]);
-    assert_eq!(differing(&older, &newer, 100), [range(1, 1, true), range(2, 1, false), range(3, 2, true), range(7, 1, false), range(9, 1, true)]);
+    assert_eq!(
+        differing(&older, &newer, 100),
+        [range(1, 1, true), range(2, 1, false), range(3, 2, true), range(7, 1, false), range(9, 1, true)]
+    );
     assert_eq!(differing(&older, &newer, 4), [range(1, 1, true), range(2, 1, false), range(3, 1, true)]);
     assert_eq!(differing(&older, &older, 100), []);
 }

@@ -9,7 +9,7 @@ fn runs_go_on_where_both_sides_do() {
 
 #[test]
 fn values_that_are_no_text_are_numbers() {
-    assert_eq!(readable(b"lvs0\0"), "lvs0");
+    assert_eq!(readable(b"lvs0\0\0"), "lvs0");
     assert_eq!(readable(b"a\x1b[2J"), "611b5b324a");
     assert_eq!(readable(&[0xff, 0]), "ff00");
 }
