@@ -190,7 +190,7 @@ fn a_dump_has_attributes_parents_and_where_clusters_are() {
     let bare = folder(&unpacked(BARE));
     let dumped = answer(&bare, &["dump", "store.img", "0x100000000"]);
     let colour = dumped["xattrs"].as_array().unwrap().iter().find(|xattr| xattr["name"] == "colour").unwrap();
-    assert_eq!((&colour["text"], &colour["hex"]), (&json!("red"), &json!("726564")));
+    assert_eq!((&colour["text"], &colour["hex"]), (&json!("red"), &json!("72656400")));
     let (text, _) = said(&bare, &["dump", "store.img", "blob-0"]);
     assert!(text.contains("colour") && text.contains("red"), "{text}");
 }

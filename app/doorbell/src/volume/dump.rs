@@ -69,7 +69,7 @@ fn as_value(catalog: &Catalog, entry: &Entry, runs: &[Run]) -> Value {
     let xattrs = blob.xattrs.iter().map(|(name, value)| {
         json!({
             "name": String::from_utf8_lossy(name),
-            "text": std::str::from_utf8(value).ok(),
+            "text": std::str::from_utf8(value).ok().map(|text| text.trim_end_matches('\0')),
             "hex": value.iter().map(|b| format!("{b:02x}")).collect::<String>(),
         })
     });
