@@ -5,11 +5,12 @@ use crate::scan::Scan;
 use doorbell_wire_blob::{
     BlobId, BlobRef, ChainPage, ChainReader, Cluster, Flags, Geometry, Head, MapKind, MdPage, Part, clusters_in_entry,
 };
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 /// The most clusters of a blob that is opened: 2^28, which are a pebibyte of clusters of 4 MiB. A page of metadata may claim any number, and each
 /// 512 of them cost memory here.
-const CLUSTERS_MAX: u64 = 1 << 28;
+pub(crate) const CLUSTERS_MAX: u64 = 1 << 28;
 
 /// What a blob shows when its own cluster is not allocated.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,8 +31,21 @@ pub(crate) struct Blob {
     pub(crate) flags: Flags,
     pub(crate) xattrs: Vec<Attribute>,
     pub(crate) parent: Parent,
-    pub(crate) map: Map,
+    pub(crate) map: Arc<Map>,
     pub(crate) head: Head,
+    /// Pages of its chain behind the root.
+    pub(crate) followers: Vec<MdPage>,
+    /// Its extent pages, one or none for each 512 clusters; nothing in a blob that lists its clusters in the chain.
+    pub(crate) table: Vec<MdPage>,
+    /// Entries of the table whose page lists more or fewer clusters than it should.
+    pub(crate) ragged: BTreeSet<u64>,
+}
+
+impl Blob {
+    /// Are its clusters listed in the chain itself, as in stores of old?
+    pub(crate) fn is_rle(&self) -> bool {
+        matches!(self.head.map, MapKind::Rle { .. })
+    }
 }
 
 /// What was found of a blob.
@@ -91,34 +105,41 @@ impl Found {
             }
             pages.push(at);
         }
+        let followers = pages.iter().skip(1).copied().collect();
         let mut found = Found { blob: Err(String::new()), pages, clusters: Vec::new(), whole: broken.is_none() };
         let head = match broken {
             Some(why) => Err(why),
             None => reader.finish().map_err(|fault| fault.fault.to_string()),
         };
-        found.blob = head.and_then(|head| found.map(geometry, scan, head, said));
+        found.blob = head.and_then(|head| found.map(geometry, scan, head, said, followers));
         found
     }
 
     /// The blob, its clusters looked up. What it refers to is noted also where it cannot be used.
-    fn map(&mut self, geometry: &Geometry, scan: &Scan, head: Head, said: Said) -> Result<Blob, String> {
+    fn map(&mut self, geometry: &Geometry, scan: &Scan, head: Head, said: Said, followers: Vec<MdPage>) -> Result<Blob, String> {
         let clusters = head.map.clusters();
         let mut why = None;
         if clusters > CLUSTERS_MAX {
             why = Some(format!("it has {clusters} clusters, and no more than {CLUSTERS_MAX} are opened"));
         }
         let map = Map::new(if why.is_none() { clusters } else { 0 });
+        let (mut table, mut ragged) = (Vec::new(), BTreeSet::new());
         match head.map {
             MapKind::Rle { .. } => self.runs(&map, &said.runs),
             MapKind::Table { clusters } => {
                 let mut entry = 0;
                 for (page, count) in &said.table {
-                    if page.is_present()
-                        && let Err(fault) = self.extent(geometry, scan, &map, (*page, entry, clusters, head.flags))
-                    {
-                        why.get_or_insert(fault);
+                    if page.is_present() {
+                        match self.extent(geometry, scan, &map, (*page, entry, clusters, head.flags)) {
+                            Ok(true) => {}
+                            Ok(false) => drop(ragged.insert(entry)),
+                            Err(fault) => drop(why.get_or_insert(fault)),
+                        }
                     }
                     entry += u64::from(*count);
+                    if why.is_none() {
+                        table.resize(entry as usize, *page);
+                    }
                 }
             }
         }
@@ -133,7 +154,7 @@ impl Found {
         };
         match why {
             Some(why) => Err(why),
-            None => Ok(Blob { flags: head.flags, xattrs: said.xattrs, parent, map, head }),
+            None => Ok(Blob { flags: head.flags, xattrs: said.xattrs, parent, map: Arc::new(map), head, followers, table, ragged }),
         }
     }
 
@@ -152,13 +173,14 @@ impl Found {
         }
     }
 
+    /// Reads an extent page; whether it lists as many clusters as it should.
     fn extent(
         &mut self,
         geometry: &Geometry,
         scan: &Scan,
         map: &Map,
         (page, entry, clusters, flags): (MdPage, u64, u64, Flags),
-    ) -> Result<(), String> {
+    ) -> Result<bool, String> {
         let Some(found) = scan.extents.get(&page) else {
             self.whole = false;
             return Err(format!("{page} should list its clusters from {} on, and is not readable or is something else", entry * 512));
@@ -183,9 +205,6 @@ impl Found {
             return Err(format!("{page} lists {} clusters of {covers}, and the blob is not thin", found.listed));
         }
         map.put(entry, Extent::new(extent.into_iter()));
-        Ok(())
+        Ok(found.listed == covers)
     }
 }
-
-/// A blob that somebody may hold on to.
-pub(crate) type Shared = Arc<Blob>;

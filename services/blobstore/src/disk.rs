@@ -1,30 +1,61 @@
-//! The device of a store as bytes: reads in pieces that it takes, with buffers that are kept for it.
+//! The device of a store as bytes: reads, writes, zeroes and copies in pieces that it takes, with buffers that are kept for it.
 
 use crate::Error;
-use doorbell_block::{BlockDevice, DeviceInfo, Status};
+use crate::tasks::{all, first};
+use doorbell_block::{BlockDevice, DeviceInfo, Op, Status, WriteCache};
 use doorbell_mem::Seg;
 use doorbell_reactor::{AsyncQueue, Local};
-use std::future::{Future, poll_fn};
-use std::pin::Pin;
+use std::cell::RefCell;
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 
 /// Requests that are kept at the device.
-const DEPTH: usize = 8;
+pub(crate) const DEPTH: usize = 8;
 /// Bytes of one, where the pool has buffers as large.
 const PIECE: u32 = 64 << 10;
+/// Bytes of one request that has no payload, where the device has no limit.
+const LONG: u64 = 1 << 30;
 
 /// A device, opened for metadata.
 pub(crate) struct Disk {
     queue: AsyncQueue,
     info: Arc<DeviceInfo>,
-    buffers: Vec<Seg>,
+    buffers: RefCell<Vec<Seg>>,
+    waiting: RefCell<VecDeque<Waker>>,
     piece: u32,
 }
 
-/// How a read ended, and its buffer.
-type Ended = (Result<(), Error>, Seg);
-type Reading<'a> = Pin<Box<dyn Future<Output = (usize, Ended)> + 'a>>;
+/// A buffer of the disk's, until it is dropped.
+struct Lent<'a> {
+    disk: &'a Disk,
+    buffer: Option<Seg>,
+}
+
+impl Lent<'_> {
+    /// The buffer, of `len` bytes; it is to be put back.
+    fn take(&mut self, len: u32) -> Result<Seg, Error> {
+        let mut buffer = self.buffer.take().ok_or(Error::Lent)?;
+        if buffer.reset(len) {
+            return Ok(buffer);
+        }
+        self.buffer = Some(buffer);
+        Err(Error::Lent)
+    }
+}
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        if let Some(mut buffer) = self.buffer.take() {
+            buffer.reset(self.disk.piece);
+            self.disk.buffers.borrow_mut().push(buffer);
+        }
+        if let Some(waker) = self.disk.waiting.borrow_mut().pop_front() {
+            waker.wake();
+        }
+    }
+}
 
 impl Disk {
     pub(crate) async fn open(local: &Local, device: Arc<dyn BlockDevice>) -> Result<Disk, Error> {
@@ -43,7 +74,7 @@ impl Disk {
         if piece == 0 || buffers.is_empty() {
             return Err(Error::NoBuffers { bytes: piece.max(1 << shift) });
         }
-        Ok(Disk { queue, info, buffers, piece })
+        Ok(Disk { queue, info, buffers: RefCell::new(buffers), waiting: RefCell::default(), piece })
     }
 
     pub(crate) fn info(&self) -> &DeviceInfo {
@@ -60,54 +91,84 @@ impl Disk {
         (u64::from(self.info.limits.boundary_blocks) << self.info.block_shift).is_multiple_of(bytes.into())
     }
 
+    async fn lend(&self) -> Lent<'_> {
+        let buffer = poll_fn(|c| match self.buffers.borrow_mut().pop() {
+            Some(buffer) => Poll::Ready(buffer),
+            None => {
+                self.waiting.borrow_mut().push_back(c.waker().clone());
+                Poll::Pending
+            }
+        });
+        Lent { disk: self, buffer: Some(buffer.await) }
+    }
+
+    fn boundary(&self) -> u64 {
+        u64::from(self.info.limits.boundary_blocks) << self.info.block_shift
+    }
+
+    /// `[offset, offset + len)` in parts that one request with payload may be.
+    fn pieces(&self, offset: u64, len: u64) -> impl Iterator<Item = (u64, u32)> + use<> {
+        pieces(offset, len, self.boundary(), u64::from(self.piece)).map(|(at, len)| (at, len as u32))
+    }
+
+    /// One read of one piece.
+    async fn fetch(&self, offset: u64, len: u32) -> (u64, u32, Result<(), Error>, Lent<'_>) {
+        let mut lent = self.lend().await;
+        let answer = match lent.take(len) {
+            Ok(buffer) => {
+                let (status, buffer) = self.queue.read(offset >> self.info.block_shift, len >> self.info.block_shift, buffer).await;
+                lent.buffer = Some(buffer);
+                if status.is_ok() { Ok(()) } else { Err(Error::Read { offset, len, status }) }
+            }
+            Err(error) => Err(error),
+        };
+        (offset, len, answer, lent)
+    }
+
+    /// Writes what a buffer holds, and puts that back.
+    async fn put(&self, lent: &mut Lent<'_>, buffer: Seg, offset: u64) -> Result<(), Error> {
+        let len = buffer.len();
+        let (status, buffer) = self.queue.write(offset >> self.info.block_shift, len >> self.info.block_shift, buffer).await;
+        lent.buffer = Some(buffer);
+        if status.is_ok() { Ok(()) } else { Err(Error::Write { offset, len: len.into(), status }) }
+    }
+
     /// Reads each `(offset, bytes)` of `wanted` with one request, as many at a time as there are buffers, and hands them over in the order in which
     /// they come; so does what the medium cannot give, and anything else ends it. Offsets and lengths are multiples of blocks, and no longer than a piece.
     pub(crate) async fn read_each(
-        &mut self,
+        &self,
         wanted: impl Iterator<Item = (u64, u32)>,
         mut take: impl FnMut(u64, Result<&[u8], Error>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let (queue, shift) = (&self.queue, self.info.block_shift);
-        let boundary = u64::from(self.info.limits.boundary_blocks) << shift;
-        let mut wanted = wanted.flat_map(|(offset, len)| pieces(offset, len, boundary)).peekable();
-        let (mut free, mut running, mut offsets) = (std::mem::take(&mut self.buffers), Vec::<Reading<'_>>::new(), Vec::new());
-        let mut failed = None;
-        while failed.is_none() && (wanted.peek().is_some() || !running.is_empty()) {
-            while let Some(buffer) = free.pop() {
-                let Some((offset, len)) = wanted.next() else {
-                    free.push(buffer);
-                    break;
-                };
-                let at = offsets.len();
-                offsets.push((offset, len));
-                running.push(Box::pin(async move { (at, read(queue, shift, offset, len, buffer).await) }));
+        let mut wanted = wanted.flat_map(|(offset, len)| self.pieces(offset, len.into()));
+        let (mut running, mut failed) = (Vec::new(), None);
+        loop {
+            while failed.is_none()
+                && running.len() < DEPTH
+                && let Some((offset, len)) = wanted.next()
+            {
+                running.push(Box::pin(self.fetch(offset, len)));
             }
-            let (at, (answer, mut buffer)) = first(&mut running).await;
-            let (offset, len) = offsets[at];
-            failed = match (answer, buffer.bytes()) {
+            if running.is_empty() {
+                return failed.map_or(Ok(()), Err);
+            }
+            let (offset, len, answer, mut lent) = first(&mut running).await;
+            if failed.is_some() {
+                continue;
+            }
+            failed = match (answer, lent.buffer.as_mut().and_then(Seg::bytes)) {
                 (Ok(()), Some(bytes)) => take(offset, Ok(&bytes[..len as usize])).err(),
                 (Err(error @ Error::Read { status: Status::ReadError, .. }), _) => take(offset, Err(error)).err(),
                 (Err(error), _) => Some(error),
                 (Ok(()), None) => Some(Error::Lent),
             };
-            buffer.reset(self.piece);
-            free.push(buffer);
         }
-        self.buffers = free;
-        // Whatever still runs after a failure is waited for: its buffer comes back.
-        while !running.is_empty() {
-            let (_, (_, mut buffer)) = first(&mut running).await;
-            buffer.reset(self.piece);
-            self.buffers.push(buffer);
-        }
-        failed.map_or(Ok(()), Err)
     }
 
     /// Reads bytes of any number; offset and length are multiples of blocks.
-    pub(crate) async fn read(&mut self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
+    pub(crate) async fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>, Error> {
         let mut out = vec![0; len];
-        let (end, step) = (offset + len as u64, self.piece as usize);
-        let wanted = (offset..end).step_by(step).map(|at| (at, (end - at).min(step as u64) as u32));
+        let wanted = self.pieces(offset, len as u64);
         self.read_each(wanted, |at, bytes| {
             let from = (at - offset) as usize;
             let bytes = bytes?;
@@ -117,44 +178,99 @@ impl Disk {
         .await?;
         Ok(out)
     }
+
+    /// Writes bytes of any number; offset and length are multiples of blocks.
+    pub(crate) async fn write(&self, offset: u64, bytes: &[u8]) -> Result<(), Error> {
+        let store = async |at: u64, len: u32| {
+            let mut lent = self.lend().await;
+            let from = (at - offset) as usize;
+            let buffer = lent.take(len)?;
+            buffer.write_at(0, &bytes[from..from + len as usize]);
+            self.put(&mut lent, buffer, at).await
+        };
+        all(DEPTH, self.pieces(offset, bytes.len() as u64).map(|(at, len)| store(at, len))).await
+    }
+
+    /// Makes bytes zero; offset and length are multiples of blocks.
+    pub(crate) async fn zero(&self, offset: u64, len: u64) -> Result<(), Error> {
+        if self.info.ops.has(Op::WriteZeroes) {
+            return self.long(Op::WriteZeroes, self.info.limits.write_zeroes_blocks, offset, len).await;
+        }
+        let store = async |at: u64, len: u32| {
+            let mut lent = self.lend().await;
+            let buffer = lent.take(len)?;
+            buffer.fill(0, len, 0);
+            self.put(&mut lent, buffer, at).await
+        };
+        all(DEPTH, self.pieces(offset, len).map(|(at, len)| store(at, len))).await
+    }
+
+    /// Tells the device that it may forget bytes. One that has no such operation is told nothing.
+    pub(crate) async fn unmap(&self, offset: u64, len: u64) -> Result<(), Error> {
+        match self.info.ops.has(Op::Unmap) {
+            true => self.long(Op::Unmap, self.info.limits.unmap_blocks, offset, len).await,
+            false => Ok(()),
+        }
+    }
+
+    async fn long(&self, op: Op, limit: u32, offset: u64, len: u64) -> Result<(), Error> {
+        let shift = self.info.block_shift;
+        let most = if limit == 0 { LONG } else { (u64::from(limit) << shift).min(LONG) };
+        let each = async |(offset, len): (u64, u64)| match self.queue.control(op, offset >> shift, (len >> shift) as u32).await {
+            Status::Ok => Ok(()),
+            status => Err(Error::Write { offset, len, status }),
+        };
+        all(DEPTH, pieces(offset, len, 0, most).map(each)).await
+    }
+
+    /// Copies bytes from one place to another that does not overlap it.
+    pub(crate) async fn copy(&self, from: u64, to: u64, len: u64) -> Result<(), Error> {
+        self.copy_from(self, from, to, len).await
+    }
+
+    /// The same from another device, whose blocks divide offset and length too.
+    pub(crate) async fn copy_from(&self, source: &Disk, from: u64, to: u64, len: u64) -> Result<(), Error> {
+        let most = u64::from(self.piece.min(source.piece));
+        let each = async |(at, len): (u64, u64)| {
+            let (_, len, answer, mut lent) = source.fetch(at, len as u32).await;
+            answer?;
+            let buffer = lent.take(len)?;
+            self.put(&mut lent, buffer, to + (at - from)).await
+        };
+        // Where either has a boundary the parts keep to that: clusters begin at multiples of this one's.
+        let theirs = pieces(from, len, source.boundary(), most);
+        let boundary = self.boundary();
+        let both = theirs.flat_map(move |(at, len)| {
+            pieces(to + (at - from), len, boundary, u64::MAX).map(move |(there, len)| (from + (there - to), len))
+        });
+        all(DEPTH, both.map(each)).await
+    }
+
+    /// What was written is durable.
+    pub(crate) async fn flush(&self) -> Result<(), Error> {
+        if self.info.write_cache == WriteCache::WriteThrough || !self.info.ops.has(Op::Flush) {
+            return Ok(());
+        }
+        match self.queue.control(Op::Flush, 0, 0).await {
+            Status::Ok => Ok(()),
+            status => Err(Error::Flush { status }),
+        }
+    }
 }
 
 fn if_any(limit: u32) -> u32 {
     if limit == 0 { u32::MAX } else { limit }
 }
 
-/// `[offset, offset + len)` in parts that cross no multiple of `boundary` (zero: there is none).
-fn pieces(offset: u64, len: u32, boundary: u64) -> impl Iterator<Item = (u64, u32)> {
-    let end = offset + u64::from(len);
+/// `[offset, offset + len)` in parts of at most `most` that cross no multiple of `boundary` (zero: there is none).
+fn pieces(offset: u64, len: u64, boundary: u64, most: u64) -> impl Iterator<Item = (u64, u64)> {
+    let end = offset + len;
     let mut at = offset;
     std::iter::from_fn(move || {
         let stop = at.checked_div(boundary).map_or(end, |n| ((n + 1) * boundary).min(end));
-        let part = (at < end).then_some((at, (stop - at) as u32));
+        let stop = stop.min(at.saturating_add(most));
+        let part = (at < end).then_some((at, stop - at));
         at = stop;
         part
     })
-}
-
-async fn read(queue: &AsyncQueue, shift: u8, offset: u64, len: u32, mut buffer: Seg) -> Ended {
-    if !buffer.reset(len) {
-        return (Err(Error::Lent), buffer);
-    }
-    match queue.read(offset >> shift, len >> shift, buffer).await {
-        (status, buffer) if status.is_ok() => (Ok(()), buffer),
-        (status, buffer) => (Err(Error::Read { offset, len, status }), buffer),
-    }
-}
-
-/// The first of them to end, taken out.
-async fn first<'a>(running: &mut Vec<Reading<'a>>) -> (usize, Ended) {
-    poll_fn(|c| {
-        for at in 0..running.len() {
-            if let Poll::Ready(answer) = running[at].as_mut().poll(c) {
-                drop(running.swap_remove(at));
-                return Poll::Ready(answer);
-            }
-        }
-        Poll::Pending
-    })
-    .await
 }

@@ -2,11 +2,11 @@
 //!
 //! Invariant: an extent that is there stays, for as long as the map does.
 
-use doorbell_wire_blob::{Cluster, EXTENT_PAGE_CLUSTERS};
+use doorbell_wire_blob::{Cluster, EXTENT_PAGE_CLUSTERS, clusters_in_entry};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, OnceLock};
 
-const PER: u64 = EXTENT_PAGE_CLUSTERS as u64;
+pub(crate) const PER: u64 = EXTENT_PAGE_CLUSTERS as u64;
 
 /// The clusters of one extent page.
 pub(crate) struct Extent([AtomicU32; EXTENT_PAGE_CLUSTERS as usize]);
@@ -64,6 +64,39 @@ impl Map {
         if let Some(slot) = self.extents.get(entry as usize) {
             let _ = slot.set(Arc::new(extent));
         }
+    }
+
+    /// Entry `entry` as a list: what its extent page holds.
+    pub(crate) fn list(&self, entry: u64) -> Vec<Cluster> {
+        let first = entry * PER;
+        (first..first + u64::from(clusters_in_entry(entry, self.clusters))).map(|at| self.get(at)).collect()
+    }
+
+    /// Has an entry no cluster at all?
+    pub(crate) fn is_bare(&self, entry: u64) -> bool {
+        self.extent(entry).is_none_or(|extent| extent.0.iter().all(|n| n.load(Ordering::Acquire) == 0))
+    }
+
+    /// The same map for another number of clusters. What both have is shared: a change of one shows in the other. What is past the end of the
+    /// new one is not, so that it does not come back when the blob grows again.
+    pub(crate) fn resized(&self, clusters: u64) -> Map {
+        let map = Map::new(clusters);
+        for (entry, slot) in (0u64..).zip(&map.extents) {
+            let Some(extent) = self.extent(entry) else { continue };
+            let kept = clusters_in_entry(entry, clusters.min(self.clusters));
+            let whole = clusters_in_entry(entry, clusters) >= clusters_in_entry(entry, self.clusters);
+            let extent = match whole {
+                true => extent.clone(),
+                false => Arc::new(Extent::new(self.list(entry).into_iter().take(kept as usize))),
+            };
+            let _ = slot.set(extent);
+        }
+        map
+    }
+
+    /// Entries of its table.
+    pub(crate) fn entries(&self) -> u64 {
+        self.extents.len() as u64
     }
 
     /// The clusters that are allocated, ascending: which of the blob's, and where.

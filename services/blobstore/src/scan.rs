@@ -28,6 +28,10 @@ pub(crate) struct Scan {
     pub(crate) roots: BTreeSet<BlobId>,
     pub(crate) chains: HashMap<MdPage, Box<PageBytes>>,
     pub(crate) extents: HashMap<MdPage, Extents>,
+    /// Copies of roots, which are kept while a root is written over, by whose they are: where it lies and what it holds.
+    pub(crate) copies: HashMap<MdPage, Vec<(MdPage, Box<PageBytes>)>>,
+    /// Roots that were torn and are known from their copy.
+    pub(crate) restored: Vec<MdPage>,
     /// Pages that are neither free nor whole.
     pub(crate) broken: Vec<PageFault>,
     /// Pages that the device could not read.
@@ -38,7 +42,7 @@ pub(crate) struct Scan {
 
 impl Scan {
     /// Reads the pages of `used`, or all.
-    pub(crate) async fn read(disk: &mut Disk, geometry: &Geometry, used: Option<&Bits>) -> Result<Scan, Error> {
+    pub(crate) async fn read(disk: &Disk, geometry: &Geometry, used: Option<&Bits>) -> Result<Scan, Error> {
         let mut scan = Scan::default();
         let page_bytes = geometry.md_page_bytes;
         if page_bytes > disk.piece() {
@@ -89,7 +93,23 @@ impl Scan {
         })
         .await?;
         scan.unreadable.sort();
+        scan.restore();
         Ok(scan)
+    }
+
+    /// A root that was torn while it was written is what its copy says. There is one copy, or the page is not a root that was being written.
+    fn restore(&mut self) {
+        let (chains, roots, restored) = (&mut self.chains, &mut self.roots, &mut self.restored);
+        for (root, copies) in &self.copies {
+            if let [(_, bytes)] = copies.as_slice()
+                && let Some(torn) = self.broken.iter().position(|fault| fault.page == *root)
+            {
+                self.broken.swap_remove(torn);
+                roots.insert(BlobId::of_root(*root));
+                chains.insert(*root, bytes.clone());
+                restored.push(*root);
+            }
+        }
     }
 
     /// No more clusters are kept than a store can have left.
@@ -105,7 +125,11 @@ impl Scan {
         let Some(bytes) = bytes.first_chunk::<PAGE_LEN>() else { return 0 };
         self.pages_read += 1;
         match classify(at, bytes) {
-            Page::Free | Page::Stray(_) | Page::Copy(..) => 0,
+            Page::Free | Page::Stray(_) => 0,
+            Page::Copy(id, _) => {
+                self.copies.entry(id.root()).or_default().push((at, Box::new(*bytes)));
+                0
+            }
             Page::Root(id, _) => {
                 self.roots.insert(id);
                 self.chains.insert(at, Box::new(*bytes));

@@ -6,15 +6,17 @@
 //! Invariants: a blob that cannot be used is listed with the reason, and never left out silently; two blobs that list one cluster are reported.
 
 use crate::bits::Bits;
-use crate::blob::{Attribute, Blob, Found, Parent, Shared};
+use crate::blob::{Attribute, Blob, Found, Parent};
 use crate::disk::Disk;
+use crate::map::PER;
 use crate::scan::Scan;
-use crate::volume::Volume;
+use crate::view::{self, Outside, View};
+use crate::volume::{Volume, shape_of};
 use crate::{Error, Finding};
 use doorbell_block::{BlockDevice, Status};
 use doorbell_reactor::Local;
-use doorbell_wire_blob::{BlobId, BsType, Cluster, Flags, Geometry, Mask, MaskKind, PAGE_LEN, SuperBlock};
-use std::collections::BTreeMap;
+use doorbell_wire_blob::{BlobId, BsType, Cluster, Flags, Geometry, Mask, MaskKind, MdPage, PAGE_LEN, PageBytes, SuperBlock};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 /// How to open a store.
@@ -57,43 +59,69 @@ pub struct BlobInfo {
 /// A store, opened for reading.
 pub struct Store {
     device: Arc<dyn BlockDevice>,
-    super_block: SuperBlock,
-    geometry: Geometry,
-    blobs: BTreeMap<BlobId, Shared>,
+    pub(crate) super_block: SuperBlock,
+    pub(crate) geometry: Geometry,
+    pub(crate) blobs: BTreeMap<BlobId, Blob>,
     /// Blobs that cannot be used, and why.
-    unusable: BTreeMap<BlobId, String>,
-    used: Bits,
-    findings: Vec<Finding>,
+    pub(crate) unusable: BTreeMap<BlobId, String>,
+    pub(crate) used: Bits,
+    pub(crate) used_pages: Bits,
+    /// Is all known that blobs have?
+    pub(crate) whole: bool,
+    /// Snapshots of which an operation was interrupted, and what was decided about them.
+    pub(crate) resolved: Vec<Resolved>,
+    /// Roots that are known from a copy.
+    pub(crate) restored: Vec<(MdPage, Box<PageBytes>)>,
+    /// Where copies of roots lie.
+    pub(crate) copies: BTreeSet<MdPage>,
+    pub(crate) findings: Vec<Finding>,
     /// What is wrong with the masks of a store that was closed, where they were not used.
-    doubts: Vec<Finding>,
+    pub(crate) doubts: Vec<Finding>,
     opening: Opening,
+}
+
+/// A snapshot of which an operation was interrupted.
+pub(crate) struct Resolved {
+    pub(crate) id: BlobId,
+    /// Does it stay?
+    pub(crate) kept: bool,
+    /// Pages that it has, where it goes: others may have some of them too.
+    pub(crate) pages: Vec<MdPage>,
+    /// Its clone, and which entries of the clone's table listed clusters of the snapshot's, which it has not got any more.
+    pub(crate) shared: Option<(BlobId, BTreeSet<u64>)>,
 }
 
 /// A store while it is put together.
 struct Parts {
     blobs: BTreeMap<BlobId, Blob>,
     unusable: BTreeMap<BlobId, String>,
-    found: BTreeMap<BlobId, (Vec<doorbell_wire_blob::MdPage>, Vec<doorbell_wire_blob::Cluster>)>,
+    found: BTreeMap<BlobId, (Vec<MdPage>, Vec<doorbell_wire_blob::Cluster>)>,
     /// Is all known that blobs have?
     whole: bool,
+    resolved: Vec<Resolved>,
 }
 
 impl Store {
     /// Opens the store on a device.
     pub async fn open(local: &Local, device: Arc<dyn BlockDevice>, options: &OpenOptions) -> Result<Store, Error> {
-        let mut disk = Disk::open(local, device.clone()).await?;
-        let (super_block, geometry) = read_super(&mut disk, options.expected).await?;
+        let disk = Disk::open(local, device.clone()).await?;
+        Store::read(&disk, device, options).await
+    }
+
+    /// The same on a device that is opened already.
+    pub(crate) async fn read(disk: &Disk, device: Arc<dyn BlockDevice>, options: &OpenOptions) -> Result<Store, Error> {
+        let (super_block, geometry) = read_super(disk, options.expected).await?;
         if geometry.io_unit_bytes != disk.info().block_size() {
             return Err(Error::BlockSize { store: geometry.io_unit_bytes, device: disk.info().block_size() });
         }
         let (masks, mut doubts) = match super_block.needs_recovery() {
             true => (None, Vec::new()),
-            false => read_masks(&mut disk, &geometry).await?,
+            false => read_masks(disk, &geometry).await?,
         };
         if let Some(masks) = &masks
             && !options.recover
         {
-            let scan = Scan::read(&mut disk, &geometry, Some(&masks.pages)).await?;
+            let scan = Scan::read(disk, &geometry, Some(&masks.pages)).await?;
             let store = Store::put_together(device.clone(), super_block, geometry, &scan, Some(masks));
             // Masks have no checksum: those that do not fit what they are masks of are not believed. A blob that cannot be used may be one of
             // whose pages they lack some.
@@ -102,7 +130,7 @@ impl Store {
             }
             tracing::warn!("the masks of a volume store do not fit its metadata: all of it is read, as after a crash");
         }
-        let scan = Scan::read(&mut disk, &geometry, None).await?;
+        let scan = Scan::read(disk, &geometry, None).await?;
         let mut store = Store::put_together(device, super_block, geometry, &scan, masks.as_ref());
         let is_doubt = |finding: &mut Finding| finding.is_of_masks() || matches!(finding, Finding::Leaked { .. });
         doubts.extend(store.findings.extract_if(.., is_doubt));
@@ -131,8 +159,28 @@ impl Store {
             masks.compare(&used, &parts, &mut findings);
         }
         let opening = Opening { clean: masks.is_some(), pages_read: scan.pages_read };
-        let blobs = parts.blobs.into_iter().map(|(id, blob)| (id, Arc::new(blob))).collect();
-        Store { device, super_block, geometry, blobs, unusable: parts.unusable, used, findings, doubts: Vec::new(), opening }
+        let mut used_pages = Bits::new(geometry.md_len);
+        used_pages.set_all(parts.found.values().flat_map(|(pages, _)| pages).map(|page| page.0));
+        let Parts { blobs, unusable, whole, resolved, .. } = parts;
+        let restored = scan.restored.iter().filter_map(|root| Some((*root, scan.chains.get(root)?.clone()))).collect();
+        let copies = scan.copies.values().flatten().map(|(at, _)| *at).collect();
+        let doubts = Vec::new();
+        Store {
+            device,
+            super_block,
+            geometry,
+            blobs,
+            unusable,
+            used,
+            used_pages,
+            whole,
+            resolved,
+            restored,
+            copies,
+            findings,
+            doubts,
+            opening,
+        }
     }
 
     /// Sizes and places.
@@ -198,27 +246,31 @@ impl Store {
 
     /// A blob as a device that is read. One whose parent lies outside of the store is given that as `external`.
     pub fn volume(&self, id: BlobId, external: Option<Arc<dyn BlockDevice>>) -> Result<Volume, Error> {
-        let mut chain = vec![self.find(id)?.clone()];
-        let mut outside = None;
+        let blob = self.find(id)?;
+        let (mut chain, mut last, mut outside) = (vec![blob.map.clone()], blob, None);
         // Parents were checked: the chain ends.
-        while let Some(last) = chain.last() {
+        loop {
             match &last.parent {
                 Parent::None => break,
                 Parent::Snapshot(parent) => {
-                    let next = self.find(*parent)?.clone();
-                    chain.push(next);
+                    last = self.find(*parent)?;
+                    chain.push(last.map.clone());
                 }
                 Parent::External(name) => {
                     let missing = || Error::NoExternal { id, name: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned() };
-                    outside = Some(external.ok_or_else(missing)?);
+                    outside = Some(Outside::new(external.ok_or_else(missing)?, self.device.info().block_shift)?);
                     break;
                 }
             }
         }
-        Volume::new(&self.device, &self.geometry, chain, outside)
+        let below = self.device.info();
+        let cluster_blocks = u64::from(self.geometry.cluster_bytes >> below.block_shift);
+        let shape = shape_of(&below, cluster_blocks, blob.map.clusters(), outside.as_ref(), false);
+        let shared = view::Shared::new(View::new(chain, outside, cluster_blocks, blob.flags.is_thin()), shape, true);
+        Ok(Volume::new(self.device.clone(), shared, None))
     }
 
-    fn find(&self, id: BlobId) -> Result<&Shared, Error> {
+    fn find(&self, id: BlobId) -> Result<&Blob, Error> {
         match self.unusable.get(&id) {
             Some(why) => Err(Error::Unusable { id, why: why.clone() }),
             None => self.blobs.get(&id).ok_or(Error::NoBlob(id)),
@@ -228,7 +280,8 @@ impl Store {
 
 impl Parts {
     fn of(geometry: &Geometry, scan: &Scan) -> Parts {
-        let mut parts = Parts { blobs: BTreeMap::new(), unusable: BTreeMap::new(), found: BTreeMap::new(), whole: true };
+        let mut parts =
+            Parts { blobs: BTreeMap::new(), unusable: BTreeMap::new(), found: BTreeMap::new(), whole: true, resolved: Vec::new() };
         for id in &scan.roots {
             let found = Found::of(geometry, scan, *id);
             parts.whole &= found.whole;
@@ -289,17 +342,23 @@ impl Parts {
             let (deleted, partner) = (blob.head.being_deleted_into.is_some(), marker(blob).and_then(|of| of.id()));
             let Some(other) = partner.and_then(|partner| self.blobs.get(&partner)) else {
                 findings.push(Finding::Interrupted { id, kept: true });
+                // One that is there and cannot be used may be what the mark says.
+                if partner.is_none_or(|partner| !self.unusable.contains_key(&partner)) {
+                    self.resolved.push(Resolved { id, kept: true, pages: Vec::new(), shared: None });
+                }
                 continue;
             };
             let kept = other.parent == Parent::Snapshot(id);
             findings.push(Finding::Interrupted { id, kept });
+            let (mut shared, mut pages) = (None, Vec::new());
             if !kept {
                 self.blobs.remove(&id);
-                self.found.remove(&id);
+                pages = self.found.remove(&id).map_or_else(Vec::new, |(pages, _)| pages);
             } else if deleted {
                 // The clone may list the snapshot's clusters by now. They are the snapshot's.
                 let taken: Vec<u64> =
                     other.map.allocated().filter(|(at, cluster)| blob.map.get(*at) == *cluster).map(|(at, _)| at).collect();
+                let entries = taken.iter().map(|at| at / PER).collect::<BTreeSet<_>>();
                 for at in taken {
                     let cluster = blob.map.get(at);
                     other.map.set(at, doorbell_wire_blob::Cluster::NONE);
@@ -307,7 +366,9 @@ impl Parts {
                         clusters.retain(|other| *other != cluster);
                     }
                 }
+                shared = partner.map(|partner| (partner, entries)).filter(|(_, entries)| !entries.is_empty());
             }
+            self.resolved.push(Resolved { id, kept, pages, shared });
         }
     }
 
@@ -358,9 +419,8 @@ impl Masks {
             findings.push(Finding::MaskLacks { kind: MaskKind::BlobIds, count: roots });
         }
         // A root that is not there, of a blob that should be.
-        let known = |root: u32| parts.found.keys().any(|id| id.root().0 == root);
-        for root in self.ids.iter().filter(|root| !known(*root)) {
-            findings.push(Finding::NoRoot { page: doorbell_wire_blob::MdPage(root) });
+        for root in self.ids.iter().filter(|root| !parts.found.contains_key(&BlobId::of_root(MdPage(*root)))) {
+            findings.push(Finding::NoRoot { page: MdPage(root) });
         }
         if parts.whole {
             let leaked = self.clusters.iter().filter(|cluster| !used.has(*cluster)).count();
@@ -371,7 +431,7 @@ impl Masks {
     }
 }
 
-async fn read_super(disk: &mut Disk, expected: BsType) -> Result<(SuperBlock, Geometry), Error> {
+async fn read_super(disk: &Disk, expected: BsType) -> Result<(SuperBlock, Geometry), Error> {
     let block = disk.info().block_size() as usize;
     let bytes = disk.read(0, PAGE_LEN.next_multiple_of(block)).await?;
     let page = bytes.first_chunk::<PAGE_LEN>().ok_or(Error::Lent)?;
@@ -384,7 +444,7 @@ async fn read_super(disk: &mut Disk, expected: BsType) -> Result<(SuperBlock, Ge
 }
 
 /// The masks; none where they are not to be believed, and why.
-async fn read_masks(disk: &mut Disk, geometry: &Geometry) -> Result<(Option<Masks>, Vec<Finding>), Error> {
+async fn read_masks(disk: &Disk, geometry: &Geometry) -> Result<(Option<Masks>, Vec<Finding>), Error> {
     let (mut read, mut doubts) = (Vec::new(), Vec::new());
     for kind in [MaskKind::Pages, MaskKind::Clusters, MaskKind::BlobIds] {
         let Some(place) = geometry.mask(kind) else { continue };

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
-use doorbell_blobstore::{BlobInfo, Error, OpenOptions, Store, Volume};
+use doorbell_blobstore::{BlobInfo, Blobstore, Error, OpenOptions, Store, Volume};
 use doorbell_block::{BlockDevice, Io, Op, Status};
 use doorbell_reactor::{AsyncQueue, Local};
 use doorbell_sim::{DiskSpec, Image, Machine, SimDisk};
@@ -166,4 +166,70 @@ impl Made {
     ) -> T {
         with_store(&self.bytes, 512, false, then)
     }
+}
+
+/// A volume, opened.
+pub(crate) struct Opened {
+    pub(crate) queue: AsyncQueue,
+    local: Local,
+    shift: u8,
+}
+
+impl Opened {
+    pub(crate) async fn new(local: &Local, volume: Volume) -> Opened {
+        let shift = volume.info().block_shift;
+        Opened { queue: AsyncQueue::open(local, Arc::new(volume), 8).await.unwrap(), local: local.clone(), shift }
+    }
+
+    /// Writes blocks of one byte.
+    pub(crate) async fn write(&self, lba: u64, blocks: u32, byte: u8) -> Status {
+        let bytes = blocks << self.shift;
+        let buffer = self.local.with(move |cx| cx.buffer(bytes)).await.unwrap();
+        buffer.fill(0, bytes, byte);
+        self.queue.write(lba, blocks, buffer).await.0
+    }
+
+    /// Reads blocks.
+    pub(crate) async fn read(&self, lba: u64, blocks: u32) -> Vec<u8> {
+        let bytes = blocks << self.shift;
+        let buffer = self.local.with(move |cx| cx.buffer(bytes)).await.unwrap();
+        buffer.fill(0, bytes, 0xee);
+        let (status, buffer) = self.queue.read(lba, blocks, buffer).await;
+        assert_eq!(status, Status::Ok);
+        let mut out = vec![0; bytes as usize];
+        buffer.read_at(0, &mut out);
+        out
+    }
+
+    /// The one byte that blocks are made of.
+    pub(crate) async fn byte(&self, lba: u64, blocks: u32) -> u8 {
+        let bytes = self.read(lba, blocks).await;
+        assert!(bytes.iter().all(|byte| *byte == bytes[0]), "blocks {lba}+{blocks} are of several bytes");
+        bytes[0]
+    }
+}
+
+/// Closes a store: queues that were dropped take a moment to go.
+pub(crate) async fn unload(local: &Local, store: Blobstore) {
+    while let Err(error) = store.clone().unload().await {
+        assert_eq!(error, Error::StoreBusy);
+        local.sleep_ns(10_000).await;
+    }
+}
+
+/// Deletes a blob: queues that were dropped take a moment to go.
+pub(crate) async fn delete(local: &Local, store: &Blobstore, id: BlobId) -> Result<(), Error> {
+    loop {
+        match store.delete(id).await {
+            Err(Error::InUse(_)) => local.sleep_ns(10_000).await,
+            answer => return answer,
+        }
+    }
+}
+
+/// Attributes of a volume as the layer above writes them.
+pub(crate) fn named_as(name: &str, uuid: &str) -> Vec<(Vec<u8>, Vec<u8>)> {
+    let mut padded = name.as_bytes().to_vec();
+    padded.resize(64, 0);
+    vec![(b"name".to_vec(), padded), (b"uuid".to_vec(), [uuid.as_bytes(), b"\0"].concat())]
 }
