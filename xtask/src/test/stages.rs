@@ -102,9 +102,11 @@ fn doctest(context: &Context) -> Result<(), String> {
 
 /// The tests that need nothing but this machine's kernel.
 pub(crate) fn unit(context: &Context) -> Result<(), String> {
-    let filter = "not (binary(/^(guest|spdk)_/) or (package(doorbell) and kind(test)))";
+    // A soak has its own part for power cuts.
+    let cuts = if context.scale.is_empty() { "" } else { " or binary(power)" };
+    let filter = format!("not (binary(/^(guest|spdk)_/){cuts} or (package(doorbell) and kind(test)))");
     if context.nextest {
-        return nextest(context, &[], filter);
+        return nextest(context, &[], &filter);
     }
     let inside = cargo(context, &["test", "--workspace", "--locked", "--lib", "--bins", "--no-fail-fast"]);
     let beside = by_name(context, &|package, test| package != "doorbell" && !has_peer(test), &[]);
@@ -114,6 +116,12 @@ pub(crate) fn unit(context: &Context) -> Result<(), String> {
 /// The NVMe driver against the controller with faults by seed.
 pub(crate) fn model(context: &Context) -> Result<(), String> {
     cargo(context, &["test", "--profile", "fast", "--locked", "--package", "doorbell-nvme-model"])
+}
+
+/// The blobstore's power cuts, hours of them where many histories are asked for.
+pub(crate) fn blobstore(context: &Context) -> Result<(), String> {
+    let arguments = ["test", "--profile", "fast", "--locked", "--package", "doorbell-blobstore", "--test", "power", "--", "--nocapture"];
+    shell::run(context.command("cargo").args(arguments), LIMIT * 9)
 }
 
 /// Whether a test binary of this name needs a guest or SPDK's client.
