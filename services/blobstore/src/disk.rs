@@ -2,7 +2,7 @@
 
 use crate::Error;
 use crate::tasks::{all, first};
-use doorbell_block::{BlockDevice, DeviceInfo, Op, Status, WriteCache};
+use doorbell_block::{BlockDevice, DeviceInfo, Flags, Io, Op, ReadAfterUnmap, Status, WriteCache};
 use doorbell_mem::Seg;
 use doorbell_reactor::{AsyncQueue, Local};
 use std::cell::RefCell;
@@ -191,7 +191,7 @@ impl Disk {
         all(DEPTH, self.pieces(offset, bytes.len() as u64).map(|(at, len)| store(at, len))).await
     }
 
-    /// Makes bytes zero; offset and length are multiples of blocks.
+    /// Makes bytes zero; offset and length are multiples of blocks. They need not take space on the device.
     pub(crate) async fn zero(&self, offset: u64, len: u64) -> Result<(), Error> {
         if self.info.ops.has(Op::WriteZeroes) {
             return self.long(Op::WriteZeroes, self.info.limits.write_zeroes_blocks, offset, len).await;
@@ -205,20 +205,29 @@ impl Disk {
         all(DEPTH, self.pieces(offset, len).map(|(at, len)| store(at, len))).await
     }
 
-    /// Tells the device that it may forget bytes. One that has no such operation is told nothing.
-    pub(crate) async fn unmap(&self, offset: u64, len: u64) -> Result<(), Error> {
-        match self.info.ops.has(Op::Unmap) {
-            true => self.long(Op::Unmap, self.info.limits.unmap_blocks, offset, len).await,
-            false => Ok(()),
+    /// Tells the device that it may forget bytes, and says whether they are zeroes then for certain. An unmap is a hint, whatever is said of what
+    /// was unmapped; so where that is zeroes, they are written as zeroes that may be unmapped. A device that can do neither is told nothing.
+    pub(crate) async fn discard(&self, offset: u64, len: u64) -> Result<bool, Error> {
+        let ops = self.info.ops;
+        if ops.has(Op::WriteZeroes) && ops.has(Op::Unmap) && self.info.read_after_unmap == ReadAfterUnmap::Zeroes {
+            return self.zero(offset, len).await.map(|()| true);
         }
+        if ops.has(Op::Unmap) {
+            self.long(Op::Unmap, self.info.limits.unmap_blocks, offset, len).await?;
+        }
+        Ok(false)
     }
 
     async fn long(&self, op: Op, limit: u32, offset: u64, len: u64) -> Result<(), Error> {
         let shift = self.info.block_shift;
         let most = if limit == 0 { LONG } else { (u64::from(limit) << shift).min(LONG) };
-        let each = async |(offset, len): (u64, u64)| match self.queue.control(op, offset >> shift, (len >> shift) as u32).await {
-            Status::Ok => Ok(()),
-            status => Err(Error::Write { offset, len, status }),
+        let flags = if op == Op::WriteZeroes { Flags::MAY_UNMAP } else { Flags::NONE };
+        let each = async |(offset, len): (u64, u64)| {
+            let prepare = move |io: &mut Io| (io.op, io.flags, io.lba, io.blocks) = (op, flags, offset >> shift, (len >> shift) as u32);
+            match self.queue.request(prepare, |io| io.status).await {
+                Status::Ok => Ok(()),
+                status => Err(Error::Write { offset, len, status }),
+            }
         };
         all(DEPTH, pieces(offset, len, 0, most).map(each)).await
     }

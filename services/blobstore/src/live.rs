@@ -31,11 +31,12 @@ use crate::{Attribute, BlobInfo, Error, Finding};
 pub use create::BlobOptions;
 use desk::Inbox;
 use doorbell_block::{BlockDevice, DeviceInfo};
-use doorbell_reactor::Local;
+use doorbell_reactor::{Local, oneshot};
 use doorbell_wire_blob::{BlobId, Geometry};
 pub use init::InitOptions;
 pub use load::{LoadOptions, Tearing};
 use state::State;
+use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -95,6 +96,19 @@ impl Blobstore {
         self.0.state.lock().await
     }
 
+    /// Runs to its end also when nobody waits for it any more: a change that stopped half way would leave what is known apart from what is on the
+    /// disk.
+    async fn whole<T: 'static>(&self, change: impl Future<Output = Result<T, Error>> + 'static) -> Result<T, Error> {
+        let (sender, answer) = oneshot();
+        self.0.local.spawn(async move { sender.send(change.await) });
+        answer.await.unwrap_or_else(|_| Err(Error::Stopped { why: "its reactor has stopped".to_owned() }))
+    }
+
+    async fn change<T: 'static>(&self, change: impl AsyncFnOnce(&mut State) -> Result<T, Error> + 'static) -> Result<T, Error> {
+        let inner = self.0.clone();
+        self.whole(async move { change(&mut *inner.state.lock().await).await }).await
+    }
+
     /// Sizes and places.
     pub async fn geometry(&self) -> Geometry {
         self.state().await.geometry
@@ -132,73 +146,79 @@ impl Blobstore {
 
     /// Makes a blob.
     pub async fn create(&self, options: &BlobOptions) -> Result<BlobId, Error> {
-        self.state().await.create(options).await
+        let options = options.clone();
+        self.change(async move |state| state.create(&options).await).await
     }
 
     /// Deletes a blob that nobody has open: a snapshot with one clone leaves that what it has; one with several stays.
     pub async fn delete(&self, id: BlobId) -> Result<(), Error> {
-        self.state().await.delete(id).await
+        self.change(async move |state| state.delete(id).await).await
     }
 
     /// Gives a blob another number of clusters.
     pub async fn resize(&self, id: BlobId, clusters: u64) -> Result<(), Error> {
-        self.state().await.resize(id, clusters).await
+        self.change(async move |state| state.resize(id, clusters).await).await
     }
 
     /// Makes a snapshot, which the blob is a clone of from then on, while it is read and written.
     pub async fn snapshot(&self, id: BlobId, xattrs: Vec<Attribute>) -> Result<BlobId, Error> {
-        let made = self.state().await.snapshot(vec![(id, xattrs)]).await?;
+        let made = self.snapshots(vec![(id, xattrs)]).await?;
         made.first().copied().ok_or(Error::NoBlob(id))
     }
 
     /// Makes snapshots of several blobs at one moment: no write to any of them lies between.
     pub async fn snapshots(&self, of: Vec<(BlobId, Vec<Attribute>)>) -> Result<Vec<BlobId>, Error> {
-        self.state().await.snapshot(of).await
+        self.change(async move |state| state.snapshot(of).await).await
     }
 
     /// Makes a clone of a snapshot, or of any blob that is read-only.
     pub async fn clone_of(&self, parent: BlobId, xattrs: Vec<Attribute>) -> Result<BlobId, Error> {
-        self.state().await.clone_of(parent, xattrs).await
+        self.change(async move |state| state.clone_of(parent, xattrs).await).await
     }
 
     /// Gives a blob all of its clusters, so that it needs no parent and is thin no more.
     pub async fn inflate(&self, id: BlobId) -> Result<(), Error> {
-        family::fill_up(&self.0, id, family::Until::Thick).await
+        let inner = self.0.clone();
+        self.whole(async move { family::fill_up(&inner, id, family::Until::Thick).await }).await
     }
 
     /// Gives a clone the clusters that its parent has, so that it is a clone of its parent's parent, or of none.
     pub async fn decouple(&self, id: BlobId) -> Result<(), Error> {
-        family::fill_up(&self.0, id, family::Until::Decoupled).await
+        let inner = self.0.clone();
+        self.whole(async move { family::fill_up(&inner, id, family::Until::Decoupled).await }).await
     }
 
     /// Makes a thin blob a clone of another snapshot, of as many clusters: what it has not of its own is that snapshot's from then on.
     pub async fn set_parent(&self, id: BlobId, parent: BlobId) -> Result<(), Error> {
-        self.state().await.set_parent(id, parent).await
+        self.change(async move |state| state.set_parent(id, parent).await).await
     }
 
     /// Makes a thin blob a clone of a device outside of the store, which the store calls `name`.
     pub async fn set_external_parent(&self, id: BlobId, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
-        self.state().await.set_external_parent(id, name, device).await
+        let name = name.to_vec();
+        self.change(async move |state| state.set_external_parent(id, &name, device).await).await
     }
 
     /// Sets an attribute.
     pub async fn set_xattr(&self, id: BlobId, name: &[u8], value: &[u8]) -> Result<(), Error> {
-        self.state().await.set_xattr(id, name, Some(value)).await
+        let (name, value) = (name.to_vec(), value.to_vec());
+        self.change(async move |state| state.set_xattr(id, &name, Some(&value)).await).await
     }
 
     /// Removes an attribute; it is no error that there is none.
     pub async fn remove_xattr(&self, id: BlobId, name: &[u8]) -> Result<(), Error> {
-        self.state().await.set_xattr(id, name, None).await
+        let name = name.to_vec();
+        self.change(async move |state| state.set_xattr(id, &name, None).await).await
     }
 
     /// Makes a blob read-only, for good.
     pub async fn set_read_only(&self, id: BlobId) -> Result<(), Error> {
-        self.state().await.set_read_only(id).await
+        self.change(async move |state| state.set_read_only(id).await).await
     }
 
     /// Names the blob that describes the store, or none.
     pub async fn set_super_blob(&self, id: Option<BlobId>) -> Result<(), Error> {
-        self.state().await.set_super_blob(id).await
+        self.change(async move |state| state.set_super_blob(id).await).await
     }
 
     /// The blob that describes the store.
@@ -208,12 +228,13 @@ impl Blobstore {
 
     /// Takes what the device has grown by; true when it had.
     pub async fn grow(&self) -> Result<bool, Error> {
-        self.state().await.grow().await
+        self.change(async |state| state.grow().await).await
     }
 
     /// A device that blobs are clones of, by what the store calls it, has come.
     pub async fn attach_external(&self, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
-        self.state().await.attach_external(name, device).await
+        let name = name.to_vec();
+        self.change(async move |state| state.attach_external(&name, device).await).await
     }
 
     /// A blob as a device.
@@ -223,12 +244,12 @@ impl Blobstore {
 
     /// Closes the store: what is in use is written down, so that it is loaded at once the next time. No volume of it may be open.
     pub async fn unload(self) -> Result<(), Error> {
-        self.state().await.unload().await
+        self.change(async |state| state.unload().await).await
     }
 
     /// Destroys the store: the device holds none from then on. No volume of it may be open.
     pub async fn destroy(self) -> Result<(), Error> {
-        self.state().await.destroy().await
+        self.change(async |state| state.destroy().await).await
     }
 }
 

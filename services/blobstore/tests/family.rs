@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::Poll;
 use support::{Opened, delete, run, unload};
 
 const CLUSTER: u64 = 128;
@@ -206,5 +207,26 @@ fn a_parent_outside_shows_through_and_is_copied_from() {
         let volume = Opened::new(&local, store.volume(id).await.unwrap()).await;
         check(&volume, [1, 9, 7, 4, 5, 8, 0, 0]).await;
         assert_eq!(store.blob(id).await.unwrap().parent, Parent::None);
+    });
+}
+
+/// Whoever asked for a snapshot has gone: it is made all the same, and the volume does not stay held.
+#[test]
+fn a_change_that_nobody_waits_for_is_finished() {
+    with_store(|local, store| async move {
+        let id = store.create(&thin(4)).await.unwrap();
+        write(&local, &store, id, &[0, 1], 1).await;
+        for steps in 1..12 {
+            let mut asked = Box::pin(store.snapshot(id, vec![]));
+            for _ in 0..steps {
+                let now = std::future::poll_fn(|c| Poll::Ready(asked.as_mut().poll(c))).await;
+                assert!(now.is_pending());
+                local.sleep_ns(20_000).await;
+            }
+            drop(asked);
+            write(&local, &store, id, &[1, 2], steps).await;
+            assert_eq!(store.blobs().await.len(), 1 + usize::from(steps));
+        }
+        assert_eq!(bytes(&local, &store, id).await, [1, 11, 11, 0]);
     });
 }

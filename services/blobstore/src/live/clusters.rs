@@ -5,9 +5,9 @@ use crate::Error;
 use crate::blob::Parent;
 use crate::disk::DEPTH;
 use crate::tasks::all;
-use doorbell_block::{Op, ReadAfterUnmap, Status};
+use doorbell_block::Status;
 use doorbell_wire_blob::{BlobId, ClearMethod, Cluster};
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 /// Clusters that are filled at a time.
 const WIDTH: usize = 4;
@@ -177,25 +177,22 @@ impl State {
     pub(super) async fn give_back(&mut self, mut clusters: Vec<Cluster>, method: ClearMethod) {
         clusters.sort();
         let bytes = u64::from(self.geometry.cluster_bytes);
+        let zeroes = Cell::new(true);
         let clear = async |(first, count): (Cluster, u64)| {
             let offset = self.geometry.cluster_offset(first).ok_or(Error::Lent)?;
-            match method {
-                ClearMethod::None => Ok(()),
-                ClearMethod::WriteZeroes => self.disk.zero(offset, count * bytes).await,
-                ClearMethod::Default | ClearMethod::Unmap => self.disk.unmap(offset, count * bytes).await,
-            }
+            let known = match method {
+                ClearMethod::None => false,
+                ClearMethod::WriteZeroes => self.disk.zero(offset, count * bytes).await.map(|()| true)?,
+                ClearMethod::Default | ClearMethod::Unmap => self.disk.discard(offset, count * bytes).await?,
+            };
+            zeroes.set(zeroes.get() && known);
+            Ok::<(), Error>(())
         };
         let cleared = all(DEPTH, runs(clusters.iter().copied()).into_iter().map(clear)).await;
         if let Err(error) = &cleared {
             tracing::warn!(%error, "clusters that were given back could not be cleared: they are zeroed before they are used again");
         }
-        let info = self.disk.info();
-        let blank = cleared.is_ok()
-            && match method {
-                ClearMethod::None => false,
-                ClearMethod::WriteZeroes => true,
-                ClearMethod::Default | ClearMethod::Unmap => info.ops.has(Op::Unmap) && info.read_after_unmap == ReadAfterUnmap::Zeroes,
-            };
+        let blank = cleared.is_ok() && zeroes.get();
         for cluster in clusters {
             if blank {
                 self.blank.set(cluster.0);

@@ -6,7 +6,7 @@ use crate::Error;
 use crate::bits::Bits;
 use crate::disk::Disk;
 use crate::hub::Hub;
-use doorbell_block::{BlockDevice, Op, ReadAfterUnmap};
+use doorbell_block::BlockDevice;
 use doorbell_reactor::Local;
 use doorbell_wire_blob::{BsType, ClearMethod, Geometry, PAGE_LEN, Plan};
 use std::collections::BTreeMap;
@@ -70,10 +70,7 @@ pub(super) async fn init(local: &Local, device: Arc<dyn BlockDevice>, hub: &Arc<
     let zeroes = match options.clear {
         ClearMethod::None => false,
         ClearMethod::WriteZeroes => disk.zero(first, rest).await.map(|()| true)?,
-        ClearMethod::Default | ClearMethod::Unmap => {
-            disk.unmap(first, rest).await?;
-            info.ops.has(Op::Unmap) && info.read_after_unmap == ReadAfterUnmap::Zeroes
-        }
+        ClearMethod::Default | ClearMethod::Unmap => disk.discard(first, rest).await?,
     };
     disk.flush().await?;
     let mut clusters = Bits::new(geometry.total_clusters);

@@ -144,9 +144,15 @@ impl State {
 
     /// A blob, its clones, theirs, and so on.
     pub(super) fn descendants(&self, id: BlobId) -> Vec<BlobId> {
+        let mut clones: BTreeMap<BlobId, Vec<BlobId>> = BTreeMap::new();
+        for (clone, live) in &self.blobs {
+            if let Parent::Snapshot(parent) = live.meta.parent {
+                clones.entry(parent).or_default().push(*clone);
+            }
+        }
         let (mut all, mut at) = (vec![id], 0);
         while let Some(next) = all.get(at) {
-            all.extend(self.children(*next));
+            all.extend(clones.remove(next).unwrap_or_default());
             at += 1;
         }
         all
