@@ -2,7 +2,7 @@
 //!
 //! `test` runs every check there is, stage by stage; `tidy` the rules no compiler checks; `bench` the benchmarks; `soak` the tests
 //! at lengths that CI has no time for; `guide` writes the guide's pages that are made from code; `guest` runs a command in a QEMU
-//! guest. Nothing here is part of what Doorbell ships.
+//! guest; `interop` writes volume stores for others to check. Nothing here is part of what Doorbell ships.
 #![forbid(unsafe_code)]
 
 mod bench;
@@ -43,6 +43,11 @@ enum Command {
     Guide,
     /// Run a command in a QEMU guest that sees this machine's files
     Guest(guest::Options),
+    /// Write volume stores made here, with a manifest of what they hold, to be checked with SPDK
+    Interop {
+        /// Where they go
+        folder: PathBuf,
+    },
 }
 
 fn main() -> ExitCode {
@@ -54,6 +59,7 @@ fn main() -> ExitCode {
         Command::Soak(options) => soak::run(&root, &options),
         Command::Guide => guide::run(&root),
         Command::Guest(options) => guest::run(&options),
+        Command::Interop { folder } => interop(&root, &folder),
     };
     match result {
         Ok(code) => code,
@@ -75,6 +81,15 @@ fn tidy_all(root: &Path) -> Result<ExitCode, String> {
     }
     println!("{} findings", findings.len());
     Ok(ExitCode::FAILURE)
+}
+
+fn interop(root: &Path, folder: &Path) -> Result<ExitCode, String> {
+    let folder = std::path::absolute(folder).map_err(|error| format!("{}: {error}", folder.display()))?;
+    let context = test::Context::new(root)?;
+    let mut example = context.command("cargo");
+    example.args(["run", "--quiet", "--profile", "fast", "--locked", "--package", "doorbell-blobstore", "--example", "interop", "--"]);
+    shell::run(example.arg(folder), std::time::Duration::from_secs(30 * 60))?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn workspace_root() -> PathBuf {

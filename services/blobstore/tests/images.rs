@@ -101,3 +101,23 @@ fn a_bare_store_with_attributes() {
         });
     }
 }
+
+/// What is made here is what its manifest says, by its masks and by all of its metadata.
+#[test]
+fn stores_that_are_made_here() {
+    let made = support::made::all();
+    assert_eq!(made.len(), 4);
+    for image in made {
+        let block = image.entry["block_size"].as_u64().unwrap();
+        let clean = !image.entry["what"].as_str().unwrap().ends_with("not closed");
+        for recover in [false, true] {
+            let entry = image.entry.clone();
+            with_store(&image.bytes, block, recover, move |local, store| async move {
+                let store = store.unwrap();
+                assert_eq!((store.findings(), store.unusable().count()), ([].as_slice(), 0));
+                assert_eq!(store.opening().clean, clean && !recover);
+                check(&local, &store, &entry).await;
+            });
+        }
+    }
+}

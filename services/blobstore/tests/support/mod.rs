@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each test binary uses a part")]
 
+pub(crate) mod made;
+
 use doorbell_blobstore::{BlobInfo, Blobstore, Error, OpenOptions, Store, Volume};
 use doorbell_block::{BlockDevice, Io, Op, Status};
 use doorbell_reactor::{AsyncQueue, Local};
@@ -187,6 +189,14 @@ impl Opened {
         let buffer = self.local.with(move |cx| cx.buffer(bytes)).await.unwrap();
         buffer.fill(0, bytes, byte);
         self.queue.write(lba, blocks, buffer).await.0
+    }
+
+    /// Writes bytes, which are whole blocks.
+    pub(crate) async fn put(&self, offset: u64, data: &[u8]) -> Status {
+        let bytes = data.len() as u32;
+        let buffer = self.local.with(move |cx| cx.buffer(bytes)).await.unwrap();
+        buffer.write_at(0, data);
+        self.queue.write(offset >> self.shift, bytes >> self.shift, buffer).await.0
     }
 
     /// Reads blocks.
