@@ -8,10 +8,11 @@ use doorbell_backends::malloc::{Malloc, MallocOptions};
 use doorbell_backends::null::{Null, NullOptions};
 use doorbell_backends::passthru::Passthru;
 use doorbell_bdev::{Access, NewBdev, Registry};
+use doorbell_blobstore::{BlobOptions, Blobstore, InitOptions};
 use doorbell_block::BlockDevice;
 use doorbell_control::Uuid;
 use doorbell_mem::Regions;
-use doorbell_reactor::{Config, Polling, oneshot, run as run_reactors};
+use doorbell_reactor::{Config, Local, Polling, oneshot, run as run_reactors};
 use doorbell_sys::alloc_count::allocations;
 use std::sync::Arc;
 
@@ -49,12 +50,14 @@ struct Case {
     budget: [Option<u32>; 3],
 }
 
-const CASES: [Case; 7] = [
+const CASES: [Case; 9] = [
     Case { name: "bare", what: "null, no services", budget: [None; 3] },
     Case { name: "null", what: "null, all services", budget: [Some(50), Some(18), Some(20)] },
     Case { name: "null+1", what: "and 1 pass-through layer", budget: [None; 3] },
     Case { name: "null+3", what: "and 3 pass-through layers", budget: [None; 3] },
     Case { name: "null+3s", what: "and 3 layers, each a device with services", budget: [None; 3] },
+    Case { name: "volume", what: "a volume of 64 GiB on null, all services", budget: [None; 3] },
+    Case { name: "clone", what: "and what it shows is its third parent's", budget: [None; 3] },
     Case { name: "malloc", what: "malloc, random read of 64 MiB", budget: [None; 3] },
     Case { name: "mallocw", what: "malloc, random write of 64 MiB", budget: [None; 3] },
 ];
@@ -76,6 +79,25 @@ pub(crate) fn registered(registry: &Registry, name: &str, device: Arc<dyn BlockD
     registry.register(spec).map_err(|e| e.to_string())?;
     let handle = registry.open(name, Access::Write, Box::new(|_| {})).map_err(|e| e.to_string())?;
     Ok(handle)
+}
+
+/// A device, what is done with it, and the store that it is a volume of.
+type Opened = (Arc<dyn BlockDevice>, Pattern, Option<Blobstore>);
+
+async fn open(local: &Local, case: &str) -> Result<Opened, String> {
+    if !["volume", "clone"].contains(&case) {
+        return device(case).map(|(device, pattern)| (device, pattern, None));
+    }
+    let text = |error: doorbell_blobstore::Error| error.to_string();
+    let null: Arc<dyn BlockDevice> = Arc::new(Null::new(&NullOptions::new(9, 1 << 30)));
+    let store = Blobstore::init(local, null, &InitOptions::default()).await.map_err(text)?;
+    let mut id = store.create(&BlobOptions { clusters: 16 << 10, ..BlobOptions::default() }).await.map_err(text)?;
+    for _ in 0..if case == "clone" { 3 } else { 0 } {
+        let snapshot = store.snapshot(id, Vec::new()).await.map_err(text)?;
+        id = store.clone_of(snapshot, Vec::new()).await.map_err(text)?;
+    }
+    let volume = store.volume(id).await.map_err(text)?;
+    Ok((registered(&Registry::new(), "v", Arc::new(volume))?, Pattern::RandRead, Some(store)))
 }
 
 fn device(case: &str) -> Result<(Arc<dyn BlockDevice>, Pattern), String> {
@@ -111,20 +133,23 @@ struct Measured {
 
 /// One run of `ios` requests on a reactor of its own; allocations are those of the whole run.
 fn once(case: &str, depth: u32, ios: u64) -> Result<Measured, String> {
-    let (device, pattern) = device(case)?;
     let pool = doorbell_mem::PoolSpec {
         classes: vec![doorbell_mem::ClassSpec { size: 4096, count: depth + 16 }, doorbell_mem::ClassSpec { size: 64 << 10, count: 8 }],
         ..Default::default()
     };
     let config = Config { boxes: depth + 64, pool, polling: Polling::Always, ..Config::default() };
-    let job = Job { depth, stop: Stop::AfterIos(ios), ..Job::new(pattern, 4096) };
+    let name = case.to_owned();
     let (result, closed) = run_reactors(&config, |local| async move {
+        let (device, pattern, store) = open(&local, &name).await?;
+        let job = Job { depth, stop: Stop::AfterIos(ios), ..Job::new(pattern, 4096) };
         let (tx, rx) = oneshot();
         let started = local.with(move |cx| Generator::start(cx, &*device, &job, tx)).await;
         started.map_err(|e| e.to_string())?;
         let before = allocations();
         let outcome: Outcome = rx.await.map_err(|e| e.to_string())?;
-        Ok::<_, String>((outcome, allocations() - before))
+        let allocated = allocations() - before;
+        drop(store);
+        Ok::<_, String>((outcome, allocated))
     })
     .map_err(|e| e.to_string())?;
     let (outcome, allocations) = result?;
