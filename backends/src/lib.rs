@@ -15,14 +15,17 @@ mod nvme;
 pub mod passthru;
 pub mod uring;
 
+mod ear;
 mod host;
+mod lvol;
 mod units;
 
 pub use host::{Brings, Host};
 pub use nvme::host_name;
 
 /// The back ends: one line each.
-const ALL: &[fn(&Host, &mut Brings<'_>)] = &[null::bring, malloc::bring, aio::bring, uring::bring, nvme::bring, passthru::bring];
+const ALL: &[fn(&Host, &mut Brings<'_>)] =
+    &[null::bring, malloc::bring, aio::bring, uring::bring, nvme::bring, passthru::bring, lvol::bring];
 
 /// Brings the methods and examiners of every back end.
 pub fn bring_all(host: &Host, brings: &mut Brings<'_>) {

@@ -71,7 +71,7 @@ fn error<T>(code: i64, text: &str) -> Result<T, (i64, String)> {
 fn methods_are_those_of_spdk() {
     on_a_plane(|plane| async move {
         let methods = plane.control.methods();
-        assert_eq!(methods.len(), 32);
+        assert_eq!(methods.len(), 53);
         let differences = conforms(methods.iter().map(|method| &**method));
         assert!(differences.is_empty(), "{differences:#?}");
     });

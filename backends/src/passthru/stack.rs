@@ -4,63 +4,23 @@
 //! of the base's end and size.
 
 use super::{Create, MODULE, NAMESPACE, Passthru, derive};
+use crate::ear::Ear;
 use crate::host::{Fresh, Host, exists};
 use doorbell_bdev::{Access, Bdev, Claim, ClaimKind, Event, Examiner, Handle, OpenFailed};
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
 use doorbell_control::RpcError;
 use doorbell_reactor::Local;
 use std::cell::RefCell;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Poll, Waker};
+use std::sync::Arc;
 
 /// All wishes.
 #[derive(Clone)]
 pub(super) struct Stacks {
     host: Host,
     wishes: Rc<RefCell<Vec<Create>>>,
-}
-
-/// What the base's registry says, kept until the task asks.
-#[derive(Default)]
-struct Heard {
-    removed: bool,
-    resized: bool,
-    waker: Option<Waker>,
-}
-
-#[derive(Clone, Default)]
-struct Ear(Arc<Mutex<Heard>>);
-
-impl Ear {
-    fn hear(&self, event: Event) {
-        let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Event::Removed => heard.removed = true,
-            Event::Resized => heard.resized = true,
-        }
-        if let Some(waker) = heard.waker.take() {
-            waker.wake();
-        }
-    }
-
-    /// The end before anything else: a size means nothing then.
-    async fn next(&self) -> Event {
-        poll_fn(|c| {
-            let mut heard = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if heard.removed {
-                return Poll::Ready(Event::Removed);
-            }
-            if std::mem::take(&mut heard.resized) {
-                return Poll::Ready(Event::Resized);
-            }
-            heard.waker = Some(c.waker().clone());
-            Poll::Pending
-        })
-        .await
-    }
 }
 
 /// The layer, with what keeps its base open and claimed.

@@ -43,5 +43,5 @@ pub use blob::{Attribute, Parent};
 pub use error::Error;
 pub use finding::Finding;
 pub use live::{BlobOptions, Blobstore, InitOptions, LoadOptions, Tearing, Usage};
-pub use store::{BlobInfo, OpenOptions, Opening, Store};
+pub use store::{BlobInfo, OpenOptions, Opening, Store, holds};
 pub use volume::Volume;

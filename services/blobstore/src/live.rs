@@ -139,6 +139,22 @@ impl Blobstore {
         self.state().await.blobs.keys().copied().collect()
     }
 
+    /// All of them, each with what it is: one look at the store, however many there are.
+    pub async fn all(&self) -> Vec<BlobInfo> {
+        self.state().await.infos()
+    }
+
+    /// Blobs that are there and cannot be used, and why.
+    pub async fn unusable(&self) -> Vec<(BlobId, String)> {
+        self.state().await.unusable.iter().map(|(id, why)| (*id, why.clone())).collect()
+    }
+
+    /// Clusters of a blob that are its own, ascending.
+    pub async fn own_clusters(&self, id: BlobId) -> Result<Vec<u64>, Error> {
+        let state = self.state().await;
+        Ok(state.meta(id)?.map.allocated().map(|(at, _)| at).collect())
+    }
+
     /// What a blob is.
     pub async fn blob(&self, id: BlobId) -> Result<BlobInfo, Error> {
         self.state().await.info(id)
@@ -193,7 +209,9 @@ impl Blobstore {
         self.change(async move |state| state.set_parent(id, parent).await).await
     }
 
-    /// Makes a thin blob a clone of a device outside of the store, which the store calls `name`.
+    /// Makes a thin blob a clone of a device outside of the store, which the store calls `name`. Neither it nor a clone of it may be open: what
+    /// requests have to keep to may be other limits from then on. A [`Volume`] of it that is there already has the former ones, and is to be
+    /// had anew.
     pub async fn set_external_parent(&self, id: BlobId, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
         let name = name.to_vec();
         self.change(async move |state| state.set_external_parent(id, &name, device).await).await

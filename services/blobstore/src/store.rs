@@ -431,6 +431,17 @@ impl Masks {
     }
 }
 
+/// Whether a device holds a store of this type, whatever state that is in. Nothing is changed.
+pub async fn holds(local: &Local, device: Arc<dyn BlockDevice>, expected: BsType) -> Result<bool, Error> {
+    if device.info().bytes() < PAGE_LEN as u64 || !device.info().ops.has(doorbell_block::Op::Read) {
+        return Ok(false);
+    }
+    let disk = Disk::open(local, device).await?;
+    let bytes = disk.read(0, PAGE_LEN.next_multiple_of(disk.info().block_size() as usize)).await?;
+    let page = bytes.first_chunk::<PAGE_LEN>().ok_or(Error::Lent)?;
+    Ok(SuperBlock::decode_torn(page).is_ok_and(|found| found.bs_type.is(expected)))
+}
+
 async fn read_super(disk: &Disk, expected: BsType) -> Result<(SuperBlock, Geometry), Error> {
     let block = disk.info().block_size() as usize;
     let bytes = disk.read(0, PAGE_LEN.next_multiple_of(block)).await?;

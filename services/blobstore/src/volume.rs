@@ -16,7 +16,7 @@ mod walk;
 
 use crate::hub::Hub;
 use crate::view::Shared;
-use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, FRAMES, OpenError, Token};
+use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, FRAMES, Op, OpenError, Token};
 use doorbell_wire_blob::BlobId;
 pub(crate) use info::shape_of;
 use std::sync::Arc;
@@ -34,11 +34,22 @@ impl Volume {
     pub(crate) fn new(base: Arc<dyn BlockDevice>, shared: Arc<Shared>, owner: Option<(Arc<Hub>, BlobId)>) -> Volume {
         Volume { base, shared, owner }
     }
+
+    /// Clusters that are its own at present. It looks through its map: not for the path of a request.
+    pub fn allocated_clusters(&self) -> u64 {
+        self.shared.view().chain.first().map_or(0, |map| map.allocated().count() as u64)
+    }
 }
 
 impl BlockDevice for Volume {
     fn info(&self) -> Arc<DeviceInfo> {
-        self.shared.shape.info()
+        let info = self.shared.shape.info();
+        if !self.shared.word().is_read_only() || info.read_only {
+            return info;
+        }
+        // It was made read-only after its shape.
+        let ops = Op::ALL.iter().filter(|op| op.writes()).fold(info.ops, |ops, op| ops.without(*op));
+        Arc::new(DeviceInfo { read_only: true, ops, ..(*info).clone() })
     }
 
     fn open(&self, cx: &mut Cx, who: Token, depth: u32) -> Result<Box<dyn BlockQueue>, OpenError> {

@@ -34,12 +34,13 @@ const fn flag(name: &'static str, targets: &'static [&'static str]) -> Flag {
 }
 
 /// What `-L` takes. Longer targets come before the shorter ones that begin them: the first that fits names the line.
-static FLAGS: [Flag; 15] = [
+static FLAGS: [Flag; 16] = [
     flag("aio", &["doorbell_backends::aio"]),
     flag("app", &["doorbell"]),
     flag("backends", &["doorbell_backends"]),
     flag("bdev", &["doorbell_bdev"]),
     flag("blobstore", &["doorbell_blobstore"]),
+    flag("lvol", &["doorbell_lvol", "doorbell_backends::lvol"]),
     flag("mem", &["doorbell_mem"]),
     flag("nvme", &["doorbell_nvme", "doorbell_backends::nvme"]),
     flag("nvmf", &["doorbell_nvmf"]),

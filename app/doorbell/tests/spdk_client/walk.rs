@@ -216,6 +216,34 @@ fn valid(folder: &Folder, port: u16) -> Vec<(&'static str, Value)> {
     ]
 }
 
+/// The same of volumes.
+fn volumes() -> Vec<(&'static str, Value)> {
+    vec![
+        ("bdev_malloc_create", json!({"name": "Base", "num_blocks": 65536, "block_size": 512})),
+        ("bdev_malloc_create", json!({"name": "Gold", "num_blocks": 2048, "block_size": 512})),
+        ("bdev_lvol_create_lvstore", json!({"bdev_name": "Base", "lvs_name": "lvs", "cluster_sz": 1_048_576, "md_page_size": 4096})),
+        ("bdev_lvol_create", json!({"lvs_name": "lvs", "lvol_name": "v", "size_in_mib": 1, "thin_provision": true})),
+        ("bdev_lvol_rename", json!({"old_name": "lvs/v", "new_name": "w"})),
+        ("bdev_lvol_rename_lvstore", json!({"old_name": "lvs", "new_name": "store"})),
+        ("bdev_lvol_grow_lvstore", json!({"lvs_name": "store"})),
+        ("bdev_lvol_snapshot", json!({"lvol_name": "store/w", "snapshot_name": "s"})),
+        ("doorbell_bdev_lvol_snapshot_group", json!({"snapshots": [{"lvol_name": "store/w", "snapshot_name": "t"}]})),
+        ("bdev_lvol_clone", json!({"snapshot_name": "store/s", "clone_name": "c"})),
+        ("bdev_lvol_set_parent", json!({"lvol_name": "store/c", "parent_name": "store/t"})),
+        ("bdev_lvol_decouple_parent", json!({"name": "store/c"})),
+        ("bdev_lvol_set_parent_bdev", json!({"lvol_name": "store/c", "parent_name": "Gold"})),
+        ("bdev_lvol_clone_bdev", json!({"bdev": "Gold", "lvs_name": "store", "clone_name": "g"})),
+        ("bdev_lvol_inflate", json!({"name": "store/c"})),
+        ("bdev_lvol_resize", json!({"name": "store/c", "size_in_mib": 2})),
+        ("bdev_lvol_set_read_only", json!({"name": "store/c"})),
+        ("bdev_malloc_create", json!({"name": "To", "num_blocks": 4096, "block_size": 512})),
+        ("bdev_lvol_start_shallow_copy", json!({"src_lvol_name": "store/c", "dst_bdev_name": "To"})),
+        ("bdev_lvol_check_shallow_copy", json!({"operation_id": 1})),
+        ("bdev_lvol_delete", json!({"name": "store/g"})),
+        ("bdev_lvol_delete_lvstore", json!({"lvs_name": "store"})),
+    ]
+}
+
 /// Calls what is given, then whatever takes nothing; the names of what was called.
 fn take(wire: &mut Wire, state: &str, given: Vec<(&'static str, Value)>) -> BTreeSet<String> {
     let mut called = BTreeSet::new();
@@ -249,7 +277,7 @@ fn right_parameters_are_taken_by_every_method() {
         assert_eq!(wire.call(name, json!({})), Ok(json!(true)));
         called.insert(name.to_owned());
     }
-    called.extend(take(&mut wire, "runtime", valid(&folder, port())));
+    called.extend(take(&mut wire, "runtime", [valid(&folder, port()), volumes()].concat()));
     let all = methods(&mut wire);
     let missed: Vec<_> = all.iter().map(|one| one["name"].as_str().unwrap()).filter(|name| !called.contains(*name)).collect();
     // No controller here takes firmware.

@@ -76,6 +76,10 @@ impl Bdev {
         lock(&self.aliases).push(alias.to_owned());
     }
 
+    pub(super) fn remove_alias(&self, alias: &str) {
+        lock(&self.aliases).retain(|known| known != alias);
+    }
+
     /// Its UUID.
     pub fn uuid(&self) -> Uuid {
         self.spec.uuid

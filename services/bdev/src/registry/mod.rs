@@ -221,6 +221,15 @@ impl Registry {
         Ok(())
     }
 
+    /// Takes a name of a device's away and gives it another. It keeps the one that it had when the new one is taken.
+    pub fn replace_alias(&self, name: &str, old: &str, new: &str) -> Result<(), RegisterError> {
+        self.add_alias(name, new)?;
+        if let Some(bdev) = self.find(name) {
+            bdev.remove_alias(old);
+        }
+        Ok(())
+    }
+
     /// Waits for the next change. One follower at a time: whoever pushes notifications and runs examiners.
     pub async fn next_change(&self) -> Change {
         loop {

@@ -198,13 +198,18 @@ impl State {
     pub(super) async fn set_external_parent(&mut self, id: BlobId, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
         self.changeable()?;
         self.thin(id)?;
+        if let Some(open) = self.descendants(id).into_iter().find(|id| self.hub.is_open(*id)) {
+            return Err(Error::InUse(open));
+        }
         let outside = Outside::new(device.clone(), self.disk.info().block_shift)?;
         let bytes = outside.blocks << self.disk.info().block_shift;
         if !bytes.is_multiple_of(self.geometry.cluster_bytes.into()) {
             return Err(Error::ExternalSize { bytes, cluster_bytes: self.geometry.cluster_bytes });
         }
         self.attach_external(name, device).await?;
-        self.adopt(id, |meta| meta.parent = Parent::External(name.to_vec())).await
+        self.adopt(id, |meta| meta.parent = Parent::External(name.to_vec())).await?;
+        self.reshape(id);
+        Ok(())
     }
 }
 

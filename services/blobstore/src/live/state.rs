@@ -68,6 +68,18 @@ impl Meta {
         self.map.clusters()
     }
 
+    fn info(&self, id: BlobId, clones: Vec<BlobId>) -> BlobInfo {
+        BlobInfo {
+            id,
+            clusters: self.clusters(),
+            allocated: self.map.allocated().count() as u64,
+            flags: self.flags,
+            parent: self.parent.clone(),
+            xattrs: self.xattrs.clone(),
+            clones,
+        }
+    }
+
     /// Without a cluster of its own, of the same size.
     pub(super) fn emptied(&self) -> Meta {
         Meta {
@@ -144,12 +156,7 @@ impl State {
 
     /// A blob, its clones, theirs, and so on.
     pub(super) fn descendants(&self, id: BlobId) -> Vec<BlobId> {
-        let mut clones: BTreeMap<BlobId, Vec<BlobId>> = BTreeMap::new();
-        for (clone, live) in &self.blobs {
-            if let Parent::Snapshot(parent) = live.meta.parent {
-                clones.entry(parent).or_default().push(*clone);
-            }
-        }
+        let mut clones = self.clones();
         let (mut all, mut at) = (vec![id], 0);
         while let Some(next) = all.get(at) {
             all.extend(clones.remove(next).unwrap_or_default());
@@ -159,16 +166,23 @@ impl State {
     }
 
     pub(super) fn info(&self, id: BlobId) -> Result<BlobInfo, Error> {
-        let meta = self.meta(id)?;
-        Ok(BlobInfo {
-            id,
-            clusters: meta.clusters(),
-            allocated: meta.map.allocated().count() as u64,
-            flags: meta.flags,
-            parent: meta.parent.clone(),
-            xattrs: meta.xattrs.clone(),
-            clones: self.children(id),
-        })
+        Ok(self.meta(id)?.info(id, self.children(id)))
+    }
+
+    pub(super) fn infos(&self) -> Vec<BlobInfo> {
+        let mut clones = self.clones();
+        self.blobs.iter().map(|(id, live)| live.meta.info(*id, clones.remove(id).unwrap_or_default())).collect()
+    }
+
+    /// Who has which clones, each list ascending.
+    fn clones(&self) -> BTreeMap<BlobId, Vec<BlobId>> {
+        let mut clones: BTreeMap<BlobId, Vec<BlobId>> = BTreeMap::new();
+        for (clone, live) in &self.blobs {
+            if let Parent::Snapshot(parent) = live.meta.parent {
+                clones.entry(parent).or_default().push(*clone);
+            }
+        }
+        clones
     }
 
     pub(super) fn cluster_blocks(&self) -> u64 {
@@ -234,11 +248,24 @@ impl State {
     pub(super) async fn attach_external(&mut self, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
         let outside = Outside::new(device.clone(), self.disk.info().block_shift)?;
         let disk = Disk::open(&self.local, device).await?;
-        self.outsides.insert(name.to_vec(), (outside, disk));
+        let is_new = self.outsides.insert(name.to_vec(), (outside, disk)).is_none();
         let named = |live: &Live| matches!(&live.meta.parent, Parent::External(found) if found == name);
         let whose: Vec<BlobId> = self.blobs.iter().filter(|(_, live)| named(live)).map(|(id, _)| *id).collect();
-        whose.into_iter().for_each(|id| self.publish(id));
+        for id in whose {
+            // While it was not there nobody could open them.
+            if is_new { self.reshape(id) } else { self.publish(id) }
+        }
         Ok(())
+    }
+
+    /// A blob, and all that show something of it, get new limits. Nobody has them open.
+    pub(super) fn reshape(&mut self, id: BlobId) {
+        for id in self.descendants(id) {
+            let Some(shared) = self.blobs.get(&id).map(|live| self.shared(&live.meta)) else { continue };
+            if let Some(live) = self.blobs.get_mut(&id) {
+                live.shared = shared;
+            }
+        }
     }
 
     /// Nobody may have a volume open.
