@@ -18,8 +18,8 @@ mod stats;
 
 pub use limits::{Limit, LimitKind};
 pub use registry::{
-    Access, Bdev, Change, Claim, ClaimError, ClaimKind, DriverSpecific, Event, Examiner, Handle, NewBdev, OpenFailed, RegisterError,
-    Registry, UnregisterError,
+    Access, Bdev, Change, Claim, ClaimError, ClaimKind, DriverSpecific, Event, Examiner, Handle, HeldBack, NewBdev, OpenFailed,
+    RegisterError, Registry, UnregisterError,
 };
 pub use rpc::{BdevPart, Module};
 pub use stats::{HISTOGRAM_SHIFT, Histogram, IoStat, OpStat, ResetMode};

@@ -219,6 +219,8 @@ async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, Serve
 
 /// Makes what the flags ask for and says how to connect.
 async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Result<(), ServeError> {
+    // What is served is not looked into: it is what its hosts make it.
+    let held_back = parts.registry.hold_back();
     for step in plan::devices(plan) {
         call(parts, step).await?;
     }
@@ -233,6 +235,7 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
         let hint = |refused| if listens { error(format!("{refused}. --listen ADDRESS:PORT chooses another place")) } else { refused };
         call(parts, step).await.map_err(hint)?;
     }
+    drop(held_back);
     let nqn = &plan.subsystem.nqn;
     let snapshot = parts.target.snapshot();
     let listens: Vec<_> = snapshot.find(nqn).into_iter().flat_map(|s| s.listeners.iter().map(|l| l.bound)).collect();

@@ -11,4 +11,5 @@ mod drives;
 mod refusals;
 mod saved;
 mod states;
+mod volumes;
 mod walk;

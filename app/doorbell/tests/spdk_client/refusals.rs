@@ -69,7 +69,7 @@ fn methods_that_are_not_there_are_unknown() {
     let folder = Folder::new();
     let server = serve(&folder, &["--empty"]);
     let mut client = Client::of(&folder);
-    for command in ["iscsi_get_connections", "vhost_get_controllers", "bdev_raid_get_bdevs"] {
+    for command in ["iscsi_get_connections", "vhost_get_controllers", "bdev_raid_get_bdevs all"] {
         assert_eq!(client.refused(command), refusal(-32601, "Method not found"), "{command}"); // from SPDK
     }
     stop(server);

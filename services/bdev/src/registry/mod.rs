@@ -103,6 +103,24 @@ struct Inner {
     follower: Option<doorbell_reactor::Sender<()>>,
     unexamined: usize,
     examined: Vec<doorbell_reactor::Sender<()>>,
+    /// How many hold examination back, and who waits for them.
+    held_back: usize,
+    unheld: Vec<doorbell_reactor::Sender<()>>,
+}
+
+/// While it lives no new device is examined: whoever makes devices for a use of his own claims them first. A disk that a host wrote may hold anything, also
+/// what looks like a store of volumes.
+pub struct HeldBack(Registry);
+
+impl Drop for HeldBack {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut inner = lock(&self.0.inner);
+            inner.held_back -= 1;
+            if inner.held_back == 0 { std::mem::take(&mut inner.unheld) } else { Vec::new() }
+        };
+        waiting.into_iter().for_each(|tx| tx.send(()));
+    }
 }
 
 /// All block devices of a process. Clones are the same registry.
@@ -246,8 +264,31 @@ impl Registry {
         }
     }
 
+    /// Holds back the examination of devices that come from now on.
+    pub fn hold_back(&self) -> HeldBack {
+        lock(&self.inner).held_back += 1;
+        HeldBack(self.clone())
+    }
+
+    /// Waits until nobody holds back examination.
+    async fn unheld(&self) {
+        loop {
+            let rx = {
+                let mut inner = lock(&self.inner);
+                if inner.held_back == 0 {
+                    return;
+                }
+                let (tx, rx) = oneshot();
+                inner.unheld.push(tx);
+                rx
+            };
+            let _ = rx.await;
+        }
+    }
+
     /// Shows a device that has come to the examiners. Called once for each registration, by whoever follows the changes.
     pub async fn examine(&self, local: &Local, name: &str, examiners: &[Rc<dyn Examiner>]) {
+        self.unheld().await;
         self.examine_again(local, name, examiners).await;
         let done = {
             let mut inner = lock(&self.inner);

@@ -98,3 +98,38 @@ fn openers_are_told_and_removal_waits_for_the_last() {
     })
     .unwrap();
 }
+
+struct Counts(Arc<AtomicU32>);
+
+impl Examiner for Counts {
+    fn name(&self) -> &'static str {
+        "counts"
+    }
+
+    fn examine(&self, _local: Local, _bdev: Arc<Bdev>) -> Pin<Box<dyn Future<Output = ()>>> {
+        self.0.fetch_add(1, Ordering::Relaxed);
+        Box::pin(std::future::ready(()))
+    }
+}
+
+#[test]
+fn a_device_is_not_examined_while_anybody_holds_that_back() {
+    let seen = Arc::new(AtomicU32::new(0));
+    let count = seen.clone();
+    let (_, _) = run(&Config::default(), |local| async move {
+        let r = Registry::new();
+        let (one, other) = (r.hold_back(), r.hold_back());
+        r.register(spec("a", 1)).unwrap();
+        let (registry, here, examiners) = (r.clone(), local.clone(), vec![Rc::new(Counts(count.clone())) as Rc<dyn Examiner>]);
+        local.spawn(async move { registry.examine(&here, "a", &examiners).await });
+        drop(one);
+        for _ in 0..3 {
+            local.with(|_| ()).await;
+        }
+        assert_eq!(count.load(Ordering::Relaxed), 0);
+        drop(other);
+        r.wait_for_examine().await;
+    })
+    .unwrap();
+    assert_eq!(seen.load(Ordering::Relaxed), 1);
+}
