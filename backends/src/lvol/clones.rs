@@ -4,9 +4,11 @@ use super::MODULE;
 use super::params::{Clone, CloneDevice, SetParent, Snapshot};
 use super::refusal::{not_claimed, not_opened, refused, refused_inside};
 use super::stores::{Open, Stores};
-use doorbell_bdev::{Access, Claim, ClaimKind, Handle};
+use crate::ear::Ear;
+use doorbell_bdev::{Access, ClaimKind, Event, Handle};
 use doorbell_blobstore::Error as Blob;
 use doorbell_control::{RpcError, Uuid};
+use doorbell_lvol::Lvol;
 use doorbell_wire_blob::BlobId;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -120,15 +122,33 @@ impl Stores {
         if let Some((held, _)) = open.outsides.borrow().get(&bdev.uuid()) {
             return Ok(held.clone());
         }
-        let (handle, claim) = self.claim_outside(bdev.name())?;
+        let ear = Ear::default();
+        let told = ear.clone();
+        let handle = self.host.registry.open(bdev.name(), Access::Read, Box::new(move |event| told.hear(event))).map_err(not_opened)?;
+        let claim = handle.claim(ClaimKind::ReadManyWriteNone, MODULE).map_err(not_claimed)?;
         open.outsides.borrow_mut().insert(bdev.uuid(), (handle.clone(), claim));
+        let (stores, watched, uuid) = (self.me.clone(), Rc::downgrade(open), bdev.uuid());
+        self.host.local.spawn(async move {
+            while ear.next().await == Event::Resized {}
+            if let (Some(stores), Some(open)) = (stores.upgrade(), watched.upgrade()) {
+                stores.lose(&open, uuid).await;
+            }
+        });
         Ok(handle)
     }
 
-    fn claim_outside(&self, name: &str) -> Result<(Arc<Handle>, Claim), RpcError> {
-        let handle = self.host.registry.open(name, Access::Read, Box::new(|_| {})).map_err(not_opened)?;
-        let claim = handle.claim(ClaimKind::ReadManyWriteNone, MODULE).map_err(not_claimed)?;
-        Ok((handle, claim))
+    /// A device outside goes: what shows something of it is degraded from then on.
+    async fn lose(&self, open: &Rc<Open>, uuid: Uuid) {
+        let catalog = open.store.catalog();
+        let shows = |lvol: &Lvol| catalog.ancestry(lvol.id).last().is_some_and(|last| last.outside() == Some(uuid));
+        for lvol in catalog.all().iter().filter(|lvol| shows(lvol)) {
+            tracing::warn!(store = catalog.name(), volume = lvol.name, parent = %uuid, "degraded: what it is a clone of goes");
+            self.hide(open, lvol.id).await;
+        }
+        if let Err(error) = open.store.detach_device(uuid).await {
+            tracing::error!(store = catalog.name(), parent = %uuid, %error, "it is held still, and cannot go");
+        }
+        open.outsides.borrow_mut().remove(&uuid);
     }
 
     /// Is the device outside there that a volume shows something of, if it does? It is attached when it has come.

@@ -58,12 +58,14 @@ impl Open {
 pub(super) struct Stores {
     pub(super) host: Host,
     open: RefCell<Vec<Rc<Open>>>,
-    me: Weak<Stores>,
+    pub(super) me: Weak<Stores>,
+    /// Names of stores that are being made.
+    making: RefCell<Vec<String>>,
 }
 
 impl Stores {
     pub(super) fn new(host: &Host) -> Rc<Stores> {
-        Rc::new_cyclic(|me| Stores { host: host.clone(), open: RefCell::default(), me: me.clone() })
+        Rc::new_cyclic(|me| Stores { host: host.clone(), open: RefCell::default(), me: me.clone(), making: RefCell::default() })
     }
 
     pub(super) fn all(&self) -> Vec<Rc<Open>> {
@@ -133,7 +135,9 @@ impl Stores {
     /// Gives a volume its device, where all that it needs is there.
     pub(super) async fn show(&self, open: &Rc<Open>, id: BlobId) {
         let Some(lvol) = open.store.catalog().get(id) else { return };
-        if open.has_device(id) || !self.find_outside(open, id).await {
+        // One that is being closed or destroyed gets none any more.
+        let is_ours = self.open.borrow().iter().any(|known| known.is(open));
+        if !is_ours || open.has_device(id) || !self.find_outside(open, id).await {
             return;
         }
         let name = device_name(open.store.catalog(), &lvol);
@@ -193,15 +197,21 @@ impl Stores {
         }
     }
 
+    /// Refuses a store's name that another has, or is about to have.
+    fn check_name(&self, name: &str) -> Result<(), RpcError> {
+        let is_taken = self.open.borrow().iter().any(|open| open.store.catalog().name() == name);
+        if is_taken || self.making.borrow().iter().any(|other| other == name) {
+            return Err(RpcError::new(RpcError::INVALID_PARAMS, "File exists").because(format!("a volume store {name} exists already")));
+        }
+        Ok(())
+    }
+
     pub(super) async fn create_store(self: Rc<Self>, params: CreateStore) -> Result<String, RpcError> {
         let md_page_bytes = params.md_page_size.unwrap_or(0);
         if md_page_bytes != 0 && !(md_page_bytes.is_power_of_two() && MD_PAGE_BYTES.contains(&md_page_bytes)) {
             return Err(RpcError::invalid_argument().because("md_page_size: a power of two from 4096 to 65536, or 0"));
         }
-        if self.store(&None, &Some(params.lvs_name.clone())).is_ok() {
-            return Err(RpcError::new(RpcError::INVALID_PARAMS, "File exists")
-                .because(format!("a volume store {} exists already", params.lvs_name)));
-        }
+        self.check_name(&params.lvs_name)?;
         let held = self.hold(&params.bdev_name)?;
         let new = NewStore {
             name: params.lvs_name,
@@ -211,7 +221,10 @@ impl Stores {
             md_page_bytes,
             clear: params.clear_method.into(),
         };
-        let store = LvolStore::make(&self.host.local, held.0.clone(), &new).await.map_err(refused)?;
+        self.making.borrow_mut().push(new.name.clone());
+        let made = LvolStore::make(&self.host.local, held.0.clone(), &new).await;
+        self.making.borrow_mut().retain(|name| *name != new.name);
+        let store = made.map_err(refused)?;
         tracing::info!(store = new.name, device = params.bdev_name, "made a volume store");
         self.take(store, held).await;
         Ok(new.uuid.to_string())
@@ -238,10 +251,7 @@ impl Stores {
         if params.old_name == params.new_name {
             return Ok(true);
         }
-        if self.store(&None, &Some(params.new_name.clone())).is_ok() {
-            return Err(RpcError::new(RpcError::INVALID_PARAMS, "File exists")
-                .because(format!("a volume store {} exists already", params.new_name)));
-        }
+        self.check_name(&params.new_name)?;
         let lvols = open.store.catalog().all();
         let before: Vec<String> = lvols.iter().map(|lvol| open.alias(&lvol.name)).collect();
         open.store.rename_store(&params.new_name).await.map_err(refused)?;

@@ -311,6 +311,10 @@ fn a_store_is_found_again_and_what_it_lacks_is_waited_for() {
         assert_eq!((&p.lvol("c").await["is_degraded"], &p.lvol("cc").await["is_degraded"]), (&json!(false), &json!(false)));
         // The new memory is another one beneath what was written.
         assert_eq!((p.read("lvs/cc", 5).await, p.read("lvs/cc", 6).await), (8, 9));
+        // When what it is a clone of goes, it waits for it again.
+        p.call("bdev_malloc_delete", json!({"name": "Gold"})).await;
+        assert_eq!((&p.lvol("c").await["is_degraded"], &p.lvol("v").await["is_degraded"]), (&json!(true), &json!(false)));
+        assert!(p.registry.find("lvs/cc").is_none() && p.registry.find("Gold").is_none());
         // When the device goes, so do the volumes, and the store is closed.
         p.call("bdev_aio_delete", json!({"name": "Base"})).await;
         assert_eq!(p.call("bdev_lvol_get_lvstores", json!({})).await, json!([]));

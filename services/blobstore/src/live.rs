@@ -255,6 +255,12 @@ impl Blobstore {
         self.change(async move |state| state.attach_external(&name, device).await).await
     }
 
+    /// A device that blobs are clones of goes. None of them, and no clone of them, may be open; they cannot be opened until it comes again.
+    pub async fn detach_external(&self, name: &[u8]) -> Result<(), Error> {
+        let name = name.to_vec();
+        self.change(async move |state| state.detach_external(&name)).await
+    }
+
     /// A blob as a device.
     pub async fn volume(&self, id: BlobId) -> Result<Volume, Error> {
         self.state().await.volume(id)

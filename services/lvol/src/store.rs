@@ -218,6 +218,11 @@ impl LvolStore {
         Ok(self.store.attach_external(&outside_name(uuid), device).await?)
     }
 
+    /// A device that volumes are clones of goes. None of them, and no clone of them, may be open.
+    pub async fn detach_device(&self, uuid: Uuid) -> Result<(), Error> {
+        Ok(self.store.detach_external(&outside_name(uuid)).await?)
+    }
+
     /// Gives a volume another name.
     pub async fn rename(&self, id: BlobId, name: &str) -> Result<(), Error> {
         if self.catalog.get(id).is_some_and(|lvol| lvol.name == name) {

@@ -249,13 +249,26 @@ impl State {
         let outside = Outside::new(device.clone(), self.disk.info().block_shift)?;
         let disk = Disk::open(&self.local, device).await?;
         let is_new = self.outsides.insert(name.to_vec(), (outside, disk)).is_none();
-        let named = |live: &Live| matches!(&live.meta.parent, Parent::External(found) if found == name);
-        let whose: Vec<BlobId> = self.blobs.iter().filter(|(_, live)| named(live)).map(|(id, _)| *id).collect();
-        for id in whose {
+        for id in self.clones_of_outside(name) {
             // While it was not there nobody could open them.
             if is_new { self.reshape(id) } else { self.publish(id) }
         }
         Ok(())
+    }
+
+    pub(super) fn detach_external(&mut self, name: &[u8]) -> Result<(), Error> {
+        let whose = self.clones_of_outside(name);
+        if let Some(open) = whose.iter().flat_map(|id| self.descendants(*id)).find(|id| self.hub.is_open(*id)) {
+            return Err(Error::InUse(open));
+        }
+        self.outsides.remove(name);
+        whose.into_iter().for_each(|id| self.reshape(id));
+        Ok(())
+    }
+
+    fn clones_of_outside(&self, name: &[u8]) -> Vec<BlobId> {
+        let named = |live: &Live| matches!(&live.meta.parent, Parent::External(found) if found == name);
+        self.blobs.iter().filter(|(_, live)| named(live)).map(|(id, _)| *id).collect()
     }
 
     /// A blob, and all that show something of it, get new limits. Nobody has them open.
