@@ -18,6 +18,13 @@ fn names(client: &mut Client) -> Vec<String> {
     names
 }
 
+fn was_closed(folder: &Folder) -> bool {
+    let listed = folder.run(&["volume", "list", "store.img", "--json"]);
+    assert!(listed.status.success(), "{listed:?}");
+    let listed: Value = serde_json::from_slice(&listed.stdout).unwrap();
+    listed["store"]["was_closed"].as_bool().unwrap()
+}
+
 /// Everything that the client has for volumes.
 fn make(client: &mut Client, port: u16) -> String {
     client.ok("bdev_aio_create store.img Disk 512");
@@ -69,6 +76,7 @@ fn every_command_for_volumes_works_and_volumes_outlive_the_server() {
     let path = folder.path().join("saved.json");
     std::fs::write(&path, config.to_string()).unwrap();
     stop(server);
+    assert!(was_closed(&folder));
 
     // Closed, then not closed: both times the volumes are there before the namespaces are added.
     for ending in [Signal::KILL, Signal::TERM] {
@@ -77,10 +85,14 @@ fn every_command_for_volumes_works_and_volumes_outlive_the_server() {
         assert_eq!(names(&mut client), all);
         let namespaces = |answer: &Value| answer[1]["namespaces"].clone();
         assert_eq!(namespaces(&client.ok("nvmf_get_subsystems")), namespaces(&before));
+        // A store that is not changed stays closed.
+        client.ok("bdev_lvol_create -l lvs0 -t passing 1");
+        client.ok("bdev_lvol_delete lvs0/passing");
         match ending {
             Signal::TERM => stop(server),
             signal => drop(server.insist(signal)),
         }
+        assert_eq!(was_closed(&folder), ending == Signal::TERM);
     }
 }
 
