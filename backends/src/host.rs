@@ -2,7 +2,10 @@
 //!
 //! Errors are SPDK's, number and text; what helps a person stands beside them.
 
-use doorbell_bdev::{Bdev, Examiner, Module, NewBdev, RegisterError, Registry, UnregisterError};
+use crate::ear::Ear;
+use doorbell_bdev::{
+    Access, Bdev, Claim, ClaimKind, Examiner, Handle, Module, NewBdev, OpenFailed, RegisterError, Registry, UnregisterError,
+};
 use doorbell_block::BlockDevice;
 use doorbell_control::{ConfigCall, Methods, Params, RpcError, Uuid, When};
 use doorbell_mem::Regions;
@@ -81,6 +84,13 @@ impl Brings<'_> {
     }
 }
 
+/// A device that something is built on.
+pub(crate) struct Held {
+    pub(crate) handle: Arc<Handle>,
+    pub(crate) claim: Claim,
+    pub(crate) ear: Ear,
+}
+
 /// What a back end says of a new device.
 pub(crate) struct Fresh<'a> {
     pub(crate) name: &'a str,
@@ -137,6 +147,24 @@ impl Host {
         self.register(fresh, device.clone(), params)?;
         known.add(name, &device);
         Ok(())
+    }
+
+    /// Opens a device; what becomes of it is heard.
+    pub(crate) fn open(&self, name: &str, access: Access) -> Result<(Arc<Handle>, Ear), RpcError> {
+        let (ear, tell) = Ear::new();
+        let handle = self.registry.open(name, access, tell).map_err(|error| match error {
+            OpenFailed::NotFound(_) => RpcError::no_device().because(error),
+            OpenFailed::Leaving(_) => RpcError::busy().because(error),
+            OpenFailed::Claimed { .. } => RpcError::not_permitted().because(error),
+        })?;
+        Ok((handle, ear))
+    }
+
+    /// The same, and claims it for a module.
+    pub(crate) fn hold(&self, name: &str, access: Access, kind: ClaimKind, module: &str) -> Result<Held, RpcError> {
+        let (handle, ear) = self.open(name, access)?;
+        let claim = handle.claim(kind, module).map_err(|error| RpcError::not_permitted().because(error))?;
+        Ok(Held { handle, claim, ear })
     }
 
     /// A device of this module's.

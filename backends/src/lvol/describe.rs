@@ -8,6 +8,7 @@ use doorbell_lvol::{Catalog, Lvol};
 use doorbell_wire_blob::BlobId;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 /// A volume's part of its device's description.
 pub(super) fn of_device(catalog: &Catalog, base: &str, id: BlobId, volume: &Volume) -> Value {
@@ -83,24 +84,24 @@ fn lvol(open: &Open, lvol: &Lvol, blob: Option<&BlobInfo>) -> Value {
 }
 
 impl Stores {
-    fn wanted(&self, uuid: &Option<String>, name: &Option<String>) -> Result<Vec<std::rc::Rc<Open>>, RpcError> {
+    fn wanted(&self, uuid: Option<&str>, name: Option<&str>) -> Result<Vec<Rc<Open>>, RpcError> {
         match (uuid, name) {
             (None, None) => Ok(self.all()),
             _ => Ok(vec![self.store(uuid, name)?]),
         }
     }
 
-    pub(super) async fn describe_stores(&self, params: OneStore) -> Result<Vec<Value>, RpcError> {
+    pub(super) async fn describe_stores(self: Rc<Self>, params: OneStore) -> Result<Vec<Value>, RpcError> {
         let mut told = Vec::new();
-        for open in self.wanted(&params.uuid, &params.lvs_name)? {
+        for open in self.wanted(params.uuid.as_deref(), params.lvs_name.as_deref())? {
             told.push(store(&open).await);
         }
         Ok(told)
     }
 
-    pub(super) async fn describe_lvols(&self, params: OfStore) -> Result<Vec<Value>, RpcError> {
+    pub(super) async fn describe_lvols(self: Rc<Self>, params: OfStore) -> Result<Vec<Value>, RpcError> {
         let mut told = Vec::new();
-        for open in self.wanted(&params.lvs_uuid, &params.lvs_name)? {
+        for open in self.wanted(params.lvs_uuid.as_deref(), params.lvs_name.as_deref())? {
             let blobs: BTreeMap<BlobId, BlobInfo> = open.store.blobstore().all().await.into_iter().map(|blob| (blob.id, blob)).collect();
             told.extend(open.store.catalog().all().iter().map(|one| lvol(&open, one, blobs.get(&one.id))));
         }

@@ -5,18 +5,8 @@ use doorbell_wire_blob::ClearMethod;
 use serde_json::Value;
 
 choices! {
-    /// How a store's device is cleared.
-    pub(super) enum ClearStore {
-        /// Not at all.
-        None = "none",
-        /// By unmap.
-        Unmap = "unmap",
-        /// By writing zeroes.
-        WriteZeroes = "write_zeroes",
-    }
-
-    /// How clusters are cleared that a volume gives up.
-    pub(super) enum ClearLvol {
+    /// How what is given up is cleared.
+    pub(super) enum Clear {
         /// Whatever is usual, which is unmap.
         Default = "default",
         /// Not at all.
@@ -28,23 +18,13 @@ choices! {
     }
 }
 
-impl From<ClearStore> for ClearMethod {
-    fn from(method: ClearStore) -> ClearMethod {
+impl From<Clear> for ClearMethod {
+    fn from(method: Clear) -> ClearMethod {
         match method {
-            ClearStore::None => ClearMethod::None,
-            ClearStore::Unmap => ClearMethod::Unmap,
-            ClearStore::WriteZeroes => ClearMethod::WriteZeroes,
-        }
-    }
-}
-
-impl From<ClearLvol> for ClearMethod {
-    fn from(method: ClearLvol) -> ClearMethod {
-        match method {
-            ClearLvol::Default => ClearMethod::Default,
-            ClearLvol::None => ClearMethod::None,
-            ClearLvol::Unmap => ClearMethod::Unmap,
-            ClearLvol::WriteZeroes => ClearMethod::WriteZeroes,
+            Clear::Default => ClearMethod::Default,
+            Clear::None => ClearMethod::None,
+            Clear::Unmap => ClearMethod::Unmap,
+            Clear::WriteZeroes => ClearMethod::WriteZeroes,
         }
     }
 }
@@ -93,7 +73,7 @@ params! {
         /// Bytes of a cluster: a multiple of 4096. 4 MiB when not given.
         pub(super) cluster_sz: Option<u32>,
         /// How the block device is cleared. New volumes read as zeroes however it is done.
-        pub(super) clear_method: ClearStore = ClearStore::Unmap,
+        pub(super) clear_method: Clear = Clear::Unmap,
         /// Pages of metadata for 100 clusters. When not given there are 25, or 100 in stores of fewer than 4096 clusters.
         pub(super) num_md_pages_per_cluster_ratio: Option<u32>,
         /// Bytes of a page of metadata: a power of two from 4096 to 65536. What the block device asks for when not given, or 0.
@@ -137,7 +117,7 @@ params! {
         /// Name of the store.
         pub(super) lvs_name: Option<String>,
         /// How clusters are cleared that it gives up. None is read by another volume with what was in it.
-        pub(super) clear_method: ClearLvol = ClearLvol::Default,
+        pub(super) clear_method: Clear = Clear::Default,
         /// Its size in bytes, as old clients give it instead.
         pub(super) size: Option<u64>,
     }

@@ -1,6 +1,5 @@
 //! Errors of stores and volumes in SPDK's words.
 
-use doorbell_bdev::{ClaimError, OpenFailed};
 use doorbell_blobstore::Error as Blob;
 use doorbell_control::RpcError;
 use doorbell_lvol::Error;
@@ -47,16 +46,4 @@ pub(super) fn refused_inside(error: impl Into<Error>) -> RpcError {
 
 fn coded(code: i64, error: Error) -> RpcError {
     RpcError::new(code, RpcError::errno(errno(&error)).message).because(error)
-}
-
-pub(super) fn not_opened(error: OpenFailed) -> RpcError {
-    match error {
-        OpenFailed::NotFound(_) => RpcError::no_device().because(error),
-        OpenFailed::Leaving(_) => RpcError::busy().because(error),
-        OpenFailed::Claimed { .. } => RpcError::not_permitted().because(error),
-    }
-}
-
-pub(super) fn not_claimed(error: ClaimError) -> RpcError {
-    RpcError::not_permitted().because(error)
 }

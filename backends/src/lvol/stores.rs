@@ -1,27 +1,22 @@
-//! The stores that are loaded, and the devices of their volumes.
+//! The stores that are loaded, and the devices of their volumes: found, shown, hidden, closed.
 
 use super::MODULE;
+use super::copy::Copies;
 use super::describe::{device_name, of_device, uuid};
-use super::params::{Create, CreateStore, Rename, Resize};
-use super::refusal::{not_claimed, not_opened, refused, refused_inside};
-use crate::ear::Ear;
-use crate::host::{Host, exists};
-use doorbell_bdev::{Access, Bdev, Claim, ClaimKind, Event, Examiner, Handle, Module, NewBdev};
+use super::outside::Outside;
+use super::refusal::refused;
+use crate::host::{Held, Host, exists};
+use doorbell_bdev::{Access, Bdev, Claim, ClaimKind, Examiner, Handle, Module, NewBdev, RegisterError};
 use doorbell_control::{ConfigCall, LocalFuture, RpcError, Uuid};
-use doorbell_lvol::{Lvol, LvolStore, NewLvol, NewStore, holds_store};
+use doorbell_lvol::{Lvol, LvolStore, holds_store};
 use doorbell_reactor::Local;
 use doorbell_wire_blob::BlobId;
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
-
-/// Bytes of a cluster when nobody says.
-const CLUSTER_BYTES: u32 = 4 << 20;
-/// What a page of metadata may have.
-const MD_PAGE_BYTES: std::ops::RangeInclusive<u32> = 4096..=65536;
 
 /// A store that is loaded.
 pub(super) struct Open {
@@ -31,8 +26,10 @@ pub(super) struct Open {
     _claim: Claim,
     /// Devices of volumes, by their names.
     devices: RefCell<BTreeMap<BlobId, String>>,
-    /// Devices outside that volumes are clones of, held for as long as the store is: nobody may write them.
-    pub(super) outsides: RefCell<BTreeMap<Uuid, (Arc<Handle>, Claim)>>,
+    /// Devices outside that volumes are clones of.
+    pub(super) outsides: RefCell<BTreeMap<Uuid, Outside>>,
+    /// Volumes without a device, by the device outside that they wait for.
+    pub(super) waiting: RefCell<BTreeMap<Uuid, BTreeSet<BlobId>>>,
 }
 
 impl Open {
@@ -45,7 +42,7 @@ impl Open {
         self.devices.borrow().get(&id).cloned()
     }
 
-    fn alias(&self, name: &str) -> String {
+    pub(super) fn alias(&self, name: &str) -> String {
         format!("{}/{name}", self.store.catalog().name())
     }
 
@@ -57,37 +54,71 @@ impl Open {
 /// All of them.
 pub(super) struct Stores {
     pub(super) host: Host,
+    me: Weak<Stores>,
     open: RefCell<Vec<Rc<Open>>>,
-    pub(super) me: Weak<Stores>,
-    /// Names of stores that are being made.
-    making: RefCell<Vec<String>>,
+    /// Names that stores are about to get.
+    reserved: RefCell<BTreeSet<String>>,
+    pub(super) copies: Copies,
+}
+
+/// A store's name that is kept until this is dropped.
+pub(super) struct Reserved<'a> {
+    stores: &'a Stores,
+    name: String,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.stores.reserved.borrow_mut().remove(&self.name);
+    }
 }
 
 impl Stores {
     pub(super) fn new(host: &Host) -> Rc<Stores> {
-        Rc::new_cyclic(|me| Stores { host: host.clone(), open: RefCell::default(), me: me.clone(), making: RefCell::default() })
+        Rc::new_cyclic(|me| Stores {
+            host: host.clone(),
+            me: me.clone(),
+            open: RefCell::default(),
+            reserved: RefCell::default(),
+            copies: Copies::default(),
+        })
+    }
+
+    /// Has a task of this reactor do something with all that is here, once that is to be done.
+    pub(super) fn later(&self, work: impl AsyncFnOnce() + 'static, then: impl AsyncFnOnce(Rc<Stores>) + 'static) {
+        let stores = self.me.clone();
+        self.host.local.spawn(async move {
+            work().await;
+            if let Some(stores) = stores.upgrade() {
+                then(stores).await;
+            }
+        });
     }
 
     pub(super) fn all(&self) -> Vec<Rc<Open>> {
         self.open.borrow().clone()
     }
 
-    pub(super) fn new_uuid(&self) -> Uuid {
-        self.host.uuid(None)
-    }
-
     /// The store of a UUID or a name, of which just one is given.
-    pub(super) fn store(&self, by_uuid: &Option<String>, by_name: &Option<String>) -> Result<Rc<Open>, RpcError> {
-        let is_it = |open: &&Rc<Open>| match (by_uuid, by_name) {
-            (Some(text), _) => uuid(text) == Some(open.store.catalog().uuid()),
-            (_, Some(name)) => open.store.catalog().name() == *name,
-            _ => false,
-        };
-        let Some(wanted) = by_uuid.as_ref().xor(by_name.as_ref()) else {
+    pub(super) fn store(&self, by_uuid: Option<&str>, by_name: Option<&str>) -> Result<Rc<Open>, RpcError> {
+        let Some(wanted) = by_uuid.xor(by_name) else {
             return Err(RpcError::invalid_argument().because("give the store's UUID or its name, and not both"));
+        };
+        let is_it = |open: &&Rc<Open>| match by_uuid {
+            Some(text) => uuid(text) == Some(open.store.catalog().uuid()),
+            None => open.store.catalog().name() == wanted,
         };
         let found = self.open.borrow().iter().find(is_it).cloned();
         found.ok_or_else(|| RpcError::no_device().because(format!("there is no volume store {wanted}")))
+    }
+
+    /// Keeps a name for a store, if no other has it.
+    pub(super) fn reserve(&self, name: &str) -> Result<Reserved<'_>, RpcError> {
+        let is_taken = self.open.borrow().iter().any(|open| open.store.catalog().name() == name);
+        if is_taken || !self.reserved.borrow_mut().insert(name.to_owned()) {
+            return Err(RpcError::new(RpcError::INVALID_PARAMS, "File exists").because(format!("a volume store {name} exists already")));
+        }
+        Ok(Reserved { stores: self, name: name.to_owned() })
     }
 
     /// The volume of a name: its device's, its UUID, or `store/volume`. It need not have a device.
@@ -106,51 +137,66 @@ impl Stores {
     }
 
     /// Opens and claims the device of a store.
-    fn hold(&self, name: &str) -> Result<(Arc<Handle>, Claim, Ear), RpcError> {
-        let ear = Ear::default();
-        let told = ear.clone();
-        let base = self.host.registry.open(name, Access::Write, Box::new(move |event| told.hear(event))).map_err(not_opened)?;
-        let claim = base.claim(ClaimKind::ExclusiveWrite, MODULE).map_err(not_claimed)?;
-        Ok((base, claim, ear))
+    pub(super) fn hold(&self, name: &str) -> Result<Held, RpcError> {
+        self.host.hold(name, Access::Write, ClaimKind::ExclusiveWrite, MODULE)
     }
 
     /// Takes a store in, with its volumes.
-    async fn take(self: &Rc<Self>, store: LvolStore, (base, claim, ear): (Arc<Handle>, Claim, Ear)) -> Rc<Open> {
-        let open = Rc::new(Open { store, base, _claim: claim, devices: RefCell::default(), outsides: RefCell::default() });
+    pub(super) async fn take(&self, store: LvolStore, Held { handle, claim, ear }: Held) {
+        let open = Rc::new(Open {
+            store,
+            base: handle,
+            _claim: claim,
+            devices: RefCell::default(),
+            outsides: RefCell::default(),
+            waiting: RefCell::default(),
+        });
         self.open.borrow_mut().push(open.clone());
         for lvol in open.store.catalog().all() {
             self.show(&open, lvol.id).await;
         }
-        let (stores, watched) = (self.clone(), Rc::downgrade(&open));
-        self.host.local.spawn(async move {
-            // What it has grown by is taken when that is asked for.
-            while ear.next().await == Event::Resized {}
-            if let Some(open) = watched.upgrade() {
-                stores.close(&open).await;
-            }
-        });
-        open
+        let watched = Rc::downgrade(&open);
+        // What its device has grown by is taken when that is asked for.
+        self.later(
+            async move || ear.removed().await,
+            async move |stores| {
+                if let Some(open) = watched.upgrade() {
+                    stores.close(&open).await;
+                }
+            },
+        );
     }
 
     /// Gives a volume its device, where all that it needs is there.
     pub(super) async fn show(&self, open: &Rc<Open>, id: BlobId) {
-        let Some(lvol) = open.store.catalog().get(id) else { return };
+        let catalog = open.store.catalog();
+        let Some(lvol) = catalog.get(id) else { return };
         // One that is being closed or destroyed gets none any more.
-        let is_ours = self.open.borrow().iter().any(|known| known.is(open));
-        if !is_ours || open.has_device(id) || !self.find_outside(open, id).await {
+        if open.has_device(id) || !self.open.borrow().iter().any(|known| known.is(open)) {
             return;
         }
-        let name = device_name(open.store.catalog(), &lvol);
-        if let Err(error) = self.register(open, &lvol, &name).await {
-            tracing::error!(store = open.store.catalog().name(), volume = lvol.name, %error, "it has no block device");
+        let _outside = match catalog.outside(id) {
+            None => None,
+            Some(uuid) => match self.hold_outside(open, &uuid.to_string()).await {
+                Ok(held) => Some(held),
+                Err(error) => {
+                    tracing::warn!(store = catalog.name(), volume = lvol.name, parent = %uuid, %error, "degraded: what it is a clone of is not there");
+                    open.waiting.borrow_mut().entry(uuid).or_default().insert(id);
+                    return;
+                }
+            },
+        };
+        if let Err(error) = self.register(open, &lvol).await {
+            tracing::error!(store = catalog.name(), volume = lvol.name, %error, "it has no block device");
         }
     }
 
-    async fn register(&self, open: &Rc<Open>, lvol: &Lvol, name: &str) -> Result<(), RpcError> {
+    async fn register(&self, open: &Rc<Open>, lvol: &Lvol) -> Result<(), RpcError> {
         let volume = open.store.volume(lvol.id).await.map_err(refused)?;
         let (catalog, base, id, told) = (open.store.catalog().clone(), open.base.name().to_owned(), lvol.id, volume.clone());
+        let name = device_name(&catalog, lvol);
         let bdev = NewBdev {
-            name: name.to_owned(),
+            name: name.clone(),
             aliases: vec![open.alias(&lvol.name)],
             uuid: lvol.uuid,
             product: "Logical Volume",
@@ -159,204 +205,84 @@ impl Stores {
             driver_specific: Box::new(move || of_device(&catalog, &base, id, &told)),
             created_by: None, // it is on the disk
         };
-        self.host.registry.register(bdev).map_err(|doorbell_bdev::RegisterError::Exists(taken)| exists(&taken))?;
-        open.devices.borrow_mut().insert(id, name.to_owned());
+        self.host.registry.register(bdev).map_err(|RegisterError::Exists(taken)| exists(&taken))?;
+        open.devices.borrow_mut().insert(id, name);
         Ok(())
     }
 
     /// Takes a volume's device away, once nobody has it open.
-    pub(super) async fn hide(&self, open: &Open, id: BlobId) {
-        let Some(name) = open.device(id) else { return };
-        if let Err(error) = self.host.registry.unregister(&name).await {
-            tracing::debug!(%error, "a volume's device is going already");
-        }
+    pub(super) async fn hide(&self, open: &Open, id: BlobId) -> Result<(), RpcError> {
+        let Some(name) = open.device(id) else { return Ok(()) };
+        self.host.registry.unregister(&name).await.map_err(|error| RpcError::busy().because(error))?;
         open.devices.borrow_mut().remove(&id);
+        Ok(())
     }
 
     async fn hide_all(&self, open: &Open) {
         let ids: Vec<BlobId> = open.devices.borrow().keys().copied().collect();
         for id in ids {
-            self.hide(open, id).await;
+            if let Err(error) = self.hide(open, id).await {
+                tracing::debug!(%error, "somebody takes it away already");
+            }
         }
     }
 
-    fn forget(&self, open: &Rc<Open>) -> bool {
+    /// Takes a store out of the list, and its volumes' devices away; false when somebody did that before.
+    pub(super) async fn withdraw(&self, open: &Rc<Open>) -> bool {
         let before = self.open.borrow().len();
         self.open.borrow_mut().retain(|known| !known.is(open));
-        self.open.borrow().len() < before
+        if self.open.borrow().len() == before {
+            return false;
+        }
+        self.hide_all(open).await;
+        true
+    }
+
+    /// The opposite.
+    pub(super) async fn restore(&self, open: &Rc<Open>) {
+        self.open.borrow_mut().push(open.clone());
+        for lvol in open.store.catalog().all() {
+            self.show(open, lvol.id).await;
+        }
     }
 
     /// Closes a store: its device goes, or the process ends.
     async fn close(&self, open: &Rc<Open>) {
-        if !self.forget(open) {
+        if !self.withdraw(open).await {
             return;
         }
-        self.hide_all(open).await;
         if let Err(error) = open.store.unload().await {
             tracing::warn!(store = open.store.catalog().name(), %error, "not closed: it is brought in order when it is loaded again");
         }
     }
 
-    /// Refuses a store's name that another has, or is about to have.
-    fn check_name(&self, name: &str) -> Result<(), RpcError> {
-        let is_taken = self.open.borrow().iter().any(|open| open.store.catalog().name() == name);
-        if is_taken || self.making.borrow().iter().any(|other| other == name) {
-            return Err(RpcError::new(RpcError::INVALID_PARAMS, "File exists").because(format!("a volume store {name} exists already")));
-        }
-        Ok(())
-    }
-
-    pub(super) async fn create_store(self: Rc<Self>, params: CreateStore) -> Result<String, RpcError> {
-        let md_page_bytes = params.md_page_size.unwrap_or(0);
-        if md_page_bytes != 0 && !(md_page_bytes.is_power_of_two() && MD_PAGE_BYTES.contains(&md_page_bytes)) {
-            return Err(RpcError::invalid_argument().because("md_page_size: a power of two from 4096 to 65536, or 0"));
-        }
-        self.check_name(&params.lvs_name)?;
-        let held = self.hold(&params.bdev_name)?;
-        let new = NewStore {
-            name: params.lvs_name,
-            uuid: self.new_uuid(),
-            cluster_bytes: params.cluster_sz.filter(|bytes| *bytes != 0).unwrap_or(CLUSTER_BYTES),
-            pages_per_100_clusters: params.num_md_pages_per_cluster_ratio.filter(|ratio| *ratio != 0),
-            md_page_bytes,
-            clear: params.clear_method.into(),
-        };
-        self.making.borrow_mut().push(new.name.clone());
-        let made = LvolStore::make(&self.host.local, held.0.clone(), &new).await;
-        self.making.borrow_mut().retain(|name| *name != new.name);
-        let store = made.map_err(refused)?;
-        tracing::info!(store = new.name, device = params.bdev_name, "made a volume store");
-        self.take(store, held).await;
-        Ok(new.uuid.to_string())
-    }
-
-    pub(super) async fn delete_store(&self, open: Rc<Open>) -> Result<bool, RpcError> {
-        if !self.forget(&open) {
-            return Err(RpcError::no_device());
-        }
-        self.hide_all(&open).await;
-        let destroyed = open.store.destroy().await;
-        if destroyed.is_err() {
-            self.open.borrow_mut().push(open.clone());
-            for lvol in open.store.catalog().all() {
-                self.show(&open, lvol.id).await;
-            }
-        }
-        destroyed.map_err(refused).map(|()| true)
-    }
-
-    pub(super) async fn rename_store(self: Rc<Self>, params: Rename) -> Result<bool, RpcError> {
-        let not_there = || RpcError::new(-2, format!("Lvol store {} not found", params.old_name));
-        let open = self.store(&None, &Some(params.old_name.clone())).map_err(|_| not_there())?;
-        if params.old_name == params.new_name {
-            return Ok(true);
-        }
-        self.check_name(&params.new_name)?;
-        let lvols = open.store.catalog().all();
-        let before: Vec<String> = lvols.iter().map(|lvol| open.alias(&lvol.name)).collect();
-        open.store.rename_store(&params.new_name).await.map_err(refused)?;
-        for (lvol, old) in lvols.iter().zip(before) {
-            self.call_by(&open, lvol.id, &old, &open.alias(&lvol.name));
-        }
-        Ok(true)
-    }
-
-    /// A volume's device is called by another `store/volume`.
-    fn call_by(&self, open: &Open, id: BlobId, old: &str, new: &str) {
-        let Some(device) = open.device(id) else { return };
-        if let Err(error) = self.host.registry.replace_alias(&device, old, new) {
-            tracing::error!(%error, device, "it keeps its former name until it is loaded again");
-        }
-    }
-
-    pub(super) async fn grow_store(&self, open: Rc<Open>) -> Result<bool, RpcError> {
-        open.store.grow().await.map_err(refused)?;
-        Ok(true)
-    }
-
-    pub(super) async fn create(self: Rc<Self>, params: Create) -> Result<String, RpcError> {
-        let bytes = params.size_in_mib.or_bytes(params.size)?;
-        let open = self.store(&params.uuid, &params.lvs_name)?;
-        let uuid = self.new_uuid();
-        let new = NewLvol { name: params.lvol_name, uuid, bytes, thin: params.thin_provision, clear: params.clear_method.into() };
-        let id = open.store.create(&new).await.map_err(refused)?;
-        self.show(&open, id).await;
-        Ok(uuid.to_string())
-    }
-
-    pub(super) async fn delete(self: Rc<Self>, name: &str) -> Result<bool, RpcError> {
-        let (open, id) = self.lvol(name)?;
-        let clones = open.store.catalog().clones(id).len();
-        if clones > 1 {
-            return Err(refused_inside(doorbell_blobstore::Error::Clones { id, clones }));
-        }
-        self.hide(&open, id).await;
-        let deleted = open.store.delete(id).await;
-        if deleted.is_err() {
-            self.show(&open, id).await;
-        }
-        deleted.map_err(refused_inside).map(|()| true)
-    }
-
-    pub(super) async fn rename(self: Rc<Self>, params: Rename) -> Result<bool, RpcError> {
-        let (open, id) = self.lvol(&params.old_name)?;
-        let before = open.store.catalog().get(id).ok_or_else(RpcError::no_device)?;
-        if before.name == params.new_name {
-            return Ok(true);
-        }
-        open.store.rename(id, &params.new_name).await.map_err(refused)?;
-        self.call_by(&open, id, &open.alias(&before.name), &open.alias(&params.new_name));
-        Ok(true)
-    }
-
-    pub(super) async fn resize(self: Rc<Self>, params: Resize) -> Result<bool, RpcError> {
-        let bytes = params.size_in_mib.or_bytes(params.size)?;
-        let (open, id) = self.lvol(&params.name)?;
-        open.store.resize(id, bytes).await.map_err(refused)?;
-        self.changed(&open, id).await;
-        Ok(true)
-    }
-
-    /// What a volume's device says of itself is different now.
-    async fn changed(&self, open: &Open, id: BlobId) {
-        if let Some(device) = open.device(id) {
-            self.host.resized(&device).await;
-        }
-    }
-
-    pub(super) async fn set_read_only(self: Rc<Self>, name: &str) -> Result<bool, RpcError> {
-        let (open, id) = self.lvol(name)?;
-        open.store.set_read_only(id).await.map_err(refused)?;
-        self.changed(&open, id).await;
-        Ok(true)
-    }
-
     /// Loads the store on a device that has come, if there is one.
-    async fn look(self: Rc<Self>, bdev: Arc<Bdev>) {
-        let name = bdev.name().to_owned();
-        let is_held = self.open.borrow().iter().any(|open| Arc::ptr_eq(open.base.bdev(), &bdev));
-        if is_held || bdev.claimed_by().is_some() {
-            return;
+    async fn look(&self, bdev: &Bdev) {
+        let name = bdev.name();
+        if bdev.claimed_by().is_some() {
+            return; // a store of ours, too
         }
-        let Ok(peek) = self.host.registry.open(&name, Access::Read, Box::new(|_| {})) else { return };
+        let Ok(peek) = self.host.registry.open(name, Access::Read, Box::new(|_| {})) else { return };
         match holds_store(&self.host.local, peek).await {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tracing::debug!(device = name, %error, "it cannot be seen whether it holds volumes"),
         }
-        if let Err(error) = self.load(&name).await {
+        if let Err(error) = self.load(name).await {
             tracing::error!(device = name, %error, "it holds a volume store, which is not loaded");
         }
     }
 
-    async fn load(self: &Rc<Self>, name: &str) -> Result<(), RpcError> {
+    async fn load(&self, name: &str) -> Result<(), RpcError> {
         let held = self.hold(name)?;
-        let store = LvolStore::load(&self.host.local, held.0.clone()).await.map_err(refused)?;
-        let known = self.open.borrow().iter().map(|open| open.store.catalog().clone()).collect::<Vec<_>>();
-        let new = store.catalog();
-        if known.iter().any(|other| other.name() == new.name() || other.uuid() == new.uuid()) {
-            let error =
-                RpcError::exists().because(format!("a volume store named {} with UUID {} is loaded already", new.name(), new.uuid()));
+        let store = LvolStore::load(&self.host.local, held.handle.clone()).await.map_err(refused)?;
+        let new = store.catalog().clone();
+        let is_known = self.open.borrow().iter().any(|open| open.store.catalog().uuid() == new.uuid());
+        let reserved = match is_known {
+            true => Err(RpcError::exists().because(format!("a volume store with UUID {} is loaded already", new.uuid()))),
+            false => self.reserve(&new.name()),
+        };
+        if let Err(error) = reserved {
             // It is left as it was: closed, or brought in order.
             return store.unload().await.map_err(refused).and(Err(error));
         }
@@ -375,7 +301,7 @@ impl Examiner for Stores {
         let stores = self.me.upgrade();
         Box::pin(async move {
             let Some(stores) = stores else { return };
-            stores.clone().look(bdev.clone()).await;
+            stores.look(&bdev).await;
             stores.heal(bdev.uuid()).await;
         })
     }

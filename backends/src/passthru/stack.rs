@@ -5,8 +5,8 @@
 
 use super::{Create, MODULE, NAMESPACE, Passthru, derive};
 use crate::ear::Ear;
-use crate::host::{Fresh, Host, exists};
-use doorbell_bdev::{Access, Bdev, Claim, ClaimKind, Event, Examiner, Handle, OpenFailed};
+use crate::host::{Fresh, Held, Host, exists};
+use doorbell_bdev::{Access, Bdev, Claim, ClaimKind, Event, Examiner};
 use doorbell_block::{BlockDevice, BlockQueue, Cx, DeviceInfo, OpenError, Token};
 use doorbell_control::RpcError;
 use doorbell_reactor::Local;
@@ -23,13 +23,13 @@ pub(super) struct Stacks {
     wishes: Rc<RefCell<Vec<Create>>>,
 }
 
-/// The layer, with what keeps its base open and claimed.
-struct Held {
+/// The layer, with what keeps its base claimed.
+struct Layer {
     layer: Passthru,
     _claim: Claim,
 }
 
-impl BlockDevice for Held {
+impl BlockDevice for Layer {
     fn info(&self) -> Arc<DeviceInfo> {
         self.layer.info()
     }
@@ -73,15 +73,7 @@ impl Stacks {
 
     /// Puts a device over a base that is there.
     fn make(&self, wish: &Create) -> Result<(), RpcError> {
-        let ear = Ear::default();
-        let told = ear.clone();
-        let opened = self.host.registry.open(&wish.base_bdev_name, Access::Write, Box::new(move |event| told.hear(event)));
-        let base: Arc<Handle> = opened.map_err(|error| match error {
-            OpenFailed::NotFound(_) => RpcError::no_device().because(error),
-            OpenFailed::Leaving(_) => RpcError::busy().because(error),
-            OpenFailed::Claimed { .. } => RpcError::not_permitted().because(error),
-        })?;
-        let claim = base.claim(ClaimKind::ExclusiveWrite, MODULE).map_err(|error| RpcError::not_permitted().because(error))?;
+        let Held { handle: base, claim, ear } = self.host.hold(&wish.base_bdev_name, Access::Write, ClaimKind::ExclusiveWrite, MODULE)?;
         let given = wish.uuid.filter(|uuid| !uuid.is_nil());
         let uuid = given.unwrap_or_else(|| derive::uuid(NAMESPACE, base.uuid()));
         let params = Create { uuid: Some(uuid), ..wish.clone() };
@@ -94,7 +86,7 @@ impl Stacks {
             driver_specific: specific,
             method: "bdev_passthru_create",
         };
-        let device = Held { layer: Passthru::new(base), _claim: claim };
+        let device = Layer { layer: Passthru::new(base), _claim: claim };
         self.host.register(fresh, Arc::new(device), &params)?;
         self.watch(wish.name.clone(), ear);
         Ok(())

@@ -230,3 +230,10 @@ pub enum Error {
         why: String,
     },
 }
+
+impl Error {
+    /// A parent outside of the store is not there.
+    pub(crate) fn no_external(id: BlobId, name: &[u8]) -> Error {
+        Error::NoExternal { id, name: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned() }
+    }
+}

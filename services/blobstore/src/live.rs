@@ -14,6 +14,7 @@
 
 mod barrier;
 mod clusters;
+mod copy;
 mod create;
 mod desk;
 mod family;
@@ -149,10 +150,16 @@ impl Blobstore {
         self.state().await.unusable.iter().map(|(id, why)| (*id, why.clone())).collect()
     }
 
-    /// Clusters of a blob that are its own, ascending.
-    pub async fn own_clusters(&self, id: BlobId) -> Result<Vec<u64>, Error> {
-        let state = self.state().await;
-        Ok(state.meta(id)?.map.allocated().map(|(at, _)| at).collect())
+    /// Copies the clusters that are a blob's own to the same places of another device, and makes that durable. They are read through `volume`, the
+    /// blob's or one that stands on it. `go_on` is told after each how many were copied, and of how many; false when it ended that.
+    pub async fn shallow_copy(
+        &self,
+        id: BlobId,
+        volume: Arc<dyn BlockDevice>,
+        target: Arc<dyn BlockDevice>,
+        go_on: impl FnMut(u64, u64) -> bool,
+    ) -> Result<bool, Error> {
+        copy::shallow(self, id, [volume, target], go_on).await
     }
 
     /// What a blob is.
@@ -209,12 +216,12 @@ impl Blobstore {
         self.change(async move |state| state.set_parent(id, parent).await).await
     }
 
-    /// Makes a thin blob a clone of a device outside of the store, which the store calls `name`. Neither it nor a clone of it may be open: what
-    /// requests have to keep to may be other limits from then on. A [`Volume`] of it that is there already has the former ones, and is to be
-    /// had anew.
-    pub async fn set_external_parent(&self, id: BlobId, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
+    /// Makes a thin blob a clone of a device outside of the store, which is attached under `name`. Neither it nor a clone of it may be open:
+    /// requests may have to keep to other limits from then on. A [`Volume`] of it that is there already has the former ones, and is to be had
+    /// anew.
+    pub async fn set_external_parent(&self, id: BlobId, name: &[u8]) -> Result<(), Error> {
         let name = name.to_vec();
-        self.change(async move |state| state.set_external_parent(id, &name, device).await).await
+        self.change(async move |state| state.set_external_parent(id, &name).await).await
     }
 
     /// Sets an attribute.
@@ -249,7 +256,7 @@ impl Blobstore {
         self.change(async |state| state.grow().await).await
     }
 
-    /// A device that blobs are clones of, by what the store calls it, has come.
+    /// A device that blobs are clones of, by what the store calls it, has come. It stays until it is detached.
     pub async fn attach_external(&self, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
         let name = name.to_vec();
         self.change(async move |state| state.attach_external(&name, device).await).await

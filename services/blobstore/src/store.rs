@@ -257,7 +257,7 @@ impl Store {
                     chain.push(last.map.clone());
                 }
                 Parent::External(name) => {
-                    let missing = || Error::NoExternal { id, name: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned() };
+                    let missing = || Error::no_external(id, name);
                     outside = Some(Outside::new(external.ok_or_else(missing)?, self.device.info().block_shift)?);
                     break;
                 }

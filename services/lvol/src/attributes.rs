@@ -45,16 +45,16 @@ fn value<'a>(of: &'a [Attribute], wanted: &[u8]) -> Option<&'a [u8]> {
     of.iter().find(|(name, _)| name == wanted).map(|(_, value)| value.as_slice())
 }
 
-/// The name, if there is a valid one. It ends with the first zero, as text does in C.
-pub(crate) fn name(of: &[Attribute]) -> Option<String> {
+/// The name of a volume or a store, if it has a valid one. It ends with the first zero, as text does in C.
+pub fn name(of: &[Attribute]) -> Option<String> {
     let bytes = value(of, NAME).filter(|bytes| bytes.len() <= NAME_ROOM)?;
     let end = bytes.iter().position(|byte| *byte == 0).unwrap_or(bytes.len());
     let text = String::from_utf8_lossy(bytes.get(..end)?).into_owned();
     (!text.is_empty()).then_some(text)
 }
 
-/// The UUID, if there is a valid one.
-pub(crate) fn uuid(of: &[Attribute]) -> Option<Uuid> {
+/// The UUID of a volume or a store, if it has a valid one.
+pub fn uuid(of: &[Attribute]) -> Option<Uuid> {
     let (end, text) = value(of, UUID).filter(|bytes| bytes.len() == UUID_LEN)?.split_last()?;
     let text = str::from_utf8(text).ok().filter(|_| *end == 0)?;
     text.parse().ok().filter(|uuid: &Uuid| !uuid.is_nil())

@@ -16,8 +16,6 @@ pub struct Lvol {
     pub name: String,
     /// Its UUID; nil where it has none.
     pub uuid: Uuid,
-    /// Its clusters.
-    pub clusters: u64,
     /// Does it get clusters only where it is written?
     pub thin: bool,
     /// Is it a snapshot, or was made read-only?
@@ -33,7 +31,6 @@ impl Lvol {
             // One without a name is no reason to give up the others.
             name: attributes::name(&blob.xattrs).unwrap_or_else(|| format!("blob-{:x}", blob.id.to_raw())),
             uuid: attributes::uuid(&blob.xattrs).unwrap_or_default(),
-            clusters: blob.clusters,
             thin: blob.flags.is_thin(),
             read_only: blob.flags.is_read_only(),
             parent: blob.parent.clone(),
@@ -54,6 +51,7 @@ struct Inner {
     store: String,
     lvols: BTreeMap<BlobId, Lvol>,
     names: BTreeMap<String, BlobId>,
+    uuids: BTreeMap<Uuid, BlobId>,
     /// Names of volumes that are being made or renamed.
     reserved: BTreeSet<String>,
 }
@@ -105,7 +103,7 @@ impl Catalog {
 
     /// The one of a UUID.
     pub fn of_uuid(&self, uuid: Uuid) -> Option<BlobId> {
-        self.lock().lvols.values().find(|lvol| !uuid.is_nil() && lvol.uuid == uuid).map(|lvol| lvol.id)
+        self.lock().uuids.get(&uuid).copied()
     }
 
     /// Its clones, ascending.
@@ -113,17 +111,24 @@ impl Catalog {
         self.lock().lvols.values().filter(|lvol| lvol.parent == Parent::Snapshot(id)).map(|lvol| lvol.id).collect()
     }
 
-    /// What it shows something of, itself first, up to the last that has no parent in the store.
-    pub fn ancestry(&self, id: BlobId) -> Vec<Lvol> {
-        let inner = self.lock();
-        let mut all: Vec<Lvol> = inner.lvols.get(&id).cloned().into_iter().collect();
-        while let Some(Parent::Snapshot(parent)) = all.last().map(|lvol| lvol.parent.clone())
-            && let Some(next) = inner.lvols.get(&parent)
-            && all.len() <= inner.lvols.len()
-        {
-            all.push(next.clone());
+    /// It, its clones, theirs, and so on.
+    pub fn descendants(&self, id: BlobId) -> Vec<BlobId> {
+        let (mut all, mut at) = (vec![id], 0);
+        while let Some(next) = all.get(at) {
+            all.extend(self.clones(*next));
+            at += 1;
         }
         all
+    }
+
+    /// The device outside of the store that it shows something of, itself or through its parents.
+    pub fn outside(&self, id: BlobId) -> Option<Uuid> {
+        let inner = self.lock();
+        let mut at = inner.lvols.get(&id)?;
+        while let Parent::Snapshot(parent) = &at.parent {
+            at = inner.lvols.get(parent)?;
+        }
+        at.outside()
     }
 
     /// Keeps a name for a volume to come.
@@ -136,25 +141,30 @@ impl Catalog {
         Ok(Reserved { catalog: self.clone(), name: name.to_owned() })
     }
 
-    /// Takes a volume in as it is now. Of several of one name, which other software may have made, the first is found by it.
+    /// Takes a volume in as it is now. Of several of one name or UUID, which other software may have made, the first is found by it.
     pub(crate) fn put(&self, lvol: Lvol) {
         let inner = &mut *self.lock();
-        if let Some(before) = inner.lvols.get(&lvol.id)
-            && before.name != lvol.name
-            && inner.names.get(&before.name) == Some(&lvol.id)
-        {
-            inner.names.remove(&before.name);
-        }
+        inner.remove(lvol.id);
         inner.names.entry(lvol.name.clone()).or_insert(lvol.id);
+        if !lvol.uuid.is_nil() {
+            inner.uuids.entry(lvol.uuid).or_insert(lvol.id);
+        }
         inner.lvols.insert(lvol.id, lvol);
     }
 
     pub(crate) fn remove(&self, id: BlobId) {
-        let inner = &mut *self.lock();
-        if let Some(gone) = inner.lvols.remove(&id)
-            && inner.names.get(&gone.name) == Some(&id)
-        {
-            inner.names.remove(&gone.name);
+        self.lock().remove(id);
+    }
+}
+
+impl Inner {
+    fn remove(&mut self, id: BlobId) {
+        let Some(gone) = self.lvols.remove(&id) else { return };
+        if self.names.get(&gone.name) == Some(&id) {
+            self.names.remove(&gone.name);
+        }
+        if self.uuids.get(&gone.uuid) == Some(&id) {
+            self.uuids.remove(&gone.uuid);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! What goes wrong with volumes and their stores.
 
-use crate::NAME_MAX;
+use crate::attributes::NAME_MAX;
 
 /// Why something could not be done with a volume or a store of volumes.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]

@@ -6,12 +6,11 @@
 //! Invariants: no two volumes of a store have one name; what the catalog says is on the disk, or is about to be taken back.
 #![forbid(unsafe_code)]
 
-mod attributes;
+pub mod attributes;
 mod catalog;
 mod error;
 mod store;
 
-pub use attributes::NAME_MAX;
 pub use catalog::{Catalog, Lvol};
 pub use error::Error;
 pub use store::{LvolStore, NewLvol, NewStore, holds_store};

@@ -3,7 +3,7 @@
 use crate::Error;
 use crate::attributes::{self, NAME};
 use crate::catalog::{Catalog, Lvol, Reserved};
-use doorbell_blobstore::{BlobOptions, Blobstore, InitOptions, LoadOptions, Usage, Volume};
+use doorbell_blobstore::{BlobOptions, Blobstore, InitOptions, LoadOptions, Parent, Usage, Volume};
 use doorbell_block::BlockDevice;
 use doorbell_control::Uuid;
 use doorbell_reactor::Local;
@@ -178,8 +178,11 @@ impl LvolStore {
         let of = wanted.iter().map(|(id, name, uuid)| (*id, attributes::of_volume(name, *uuid))).collect();
         let made = self.store.snapshots(of).await;
         // When one of them failed those before it were made, and stay.
-        for blob in self.store.all().await.iter().filter(|blob| blob.id != self.own) {
-            self.catalog.put(Lvol::of(blob));
+        for (id, ..) in wanted {
+            self.look(*id).await?;
+            if let Some(Parent::Snapshot(snapshot)) = self.catalog.get(*id).map(|lvol| lvol.parent) {
+                self.look(snapshot).await?;
+            }
         }
         drop(names);
         Ok(made?)
@@ -193,10 +196,9 @@ impl LvolStore {
         Ok(id)
     }
 
-    /// Makes a clone of a device outside of the store. It can be opened once the device is attached.
-    pub async fn clone_of_device(&self, of: (Uuid, u64), name: &str, uuid: Uuid) -> Result<BlobId, Error> {
+    /// Makes a clone of a device outside of the store, of so many bytes. It can be opened once the device is attached.
+    pub async fn clone_of_device(&self, (outside, bytes): (Uuid, u64), name: &str, uuid: Uuid) -> Result<BlobId, Error> {
         let _name = self.reserve(name, uuid)?;
-        let (outside, bytes) = of;
         let cluster_bytes = self.geometry.cluster_bytes;
         if !bytes.is_multiple_of(cluster_bytes.into()) || bytes == 0 {
             return Err(doorbell_blobstore::Error::ExternalSize { bytes, cluster_bytes }.into());
@@ -279,9 +281,9 @@ impl LvolStore {
         self.look(id).await
     }
 
-    /// Makes a thin volume a clone of a device outside. Nobody may have it open, and its devices are to be had anew.
-    pub async fn set_parent_device(&self, id: BlobId, uuid: Uuid, device: Arc<dyn BlockDevice>) -> Result<(), Error> {
-        self.store.set_external_parent(id, &outside_name(uuid), device).await?;
+    /// Makes a thin volume a clone of a device outside that is attached. Nobody may have it open, and its devices are to be had anew.
+    pub async fn set_parent_device(&self, id: BlobId, uuid: Uuid) -> Result<(), Error> {
+        self.store.set_external_parent(id, &outside_name(uuid)).await?;
         self.look(id).await
     }
 

@@ -2,6 +2,7 @@
 
 use super::{Failed, failed, shown};
 use doorbell_blobstore::{BlobInfo, Parent, Store};
+use doorbell_lvol::attributes;
 use doorbell_wire_blob::{BlobId, BsType};
 use serde_json::{Value, json};
 
@@ -27,7 +28,7 @@ pub(super) struct Entry {
 
 impl Entry {
     fn of(blob: BlobInfo) -> Entry {
-        let (name, uuid) = (attribute(&blob, b"name"), attribute(&blob, b"uuid"));
+        let (name, uuid) = (attributes::name(&blob.xattrs), attributes::uuid(&blob.xattrs).map(|uuid| uuid.to_string()));
         Entry { blob, name, uuid }
     }
 
@@ -35,13 +36,6 @@ impl Entry {
     pub(super) fn title(&self) -> String {
         self.name.as_deref().map_or_else(|| id_text(self.blob.id), shown)
     }
-}
-
-fn attribute(blob: &BlobInfo, wanted: &[u8]) -> Option<String> {
-    let (_, value) = blob.xattrs.iter().find(|(name, _)| name == wanted)?;
-    let text = String::from_utf8_lossy(value);
-    // SPDK keeps the end of its strings.
-    Some(text.trim_end_matches('\0').to_owned())
 }
 
 pub(super) fn id_text(id: BlobId) -> String {

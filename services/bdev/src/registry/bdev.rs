@@ -72,12 +72,9 @@ impl Bdev {
         lock(&self.aliases).clone()
     }
 
-    pub(super) fn add_alias(&self, alias: &str) {
-        lock(&self.aliases).push(alias.to_owned());
-    }
-
-    pub(super) fn remove_alias(&self, alias: &str) {
-        lock(&self.aliases).retain(|known| known != alias);
+    /// What they were before.
+    pub(super) fn set_aliases(&self, aliases: Vec<String>) -> Vec<String> {
+        std::mem::replace(&mut lock(&self.aliases), aliases)
     }
 
     /// Its UUID.
@@ -189,11 +186,5 @@ impl Bdev {
             if o.count == 0 { std::mem::take(&mut o.closed) } else { Vec::new() }
         };
         waiting.into_iter().for_each(|tx| tx.send(()));
-    }
-
-    pub(super) fn answers_to(&self, name: &str) -> bool {
-        self.spec.name == name
-            || lock(&self.aliases).iter().any(|a| a == name)
-            || name.parse::<Uuid>().is_ok_and(|u| u == self.spec.uuid && !u.is_nil())
     }
 }

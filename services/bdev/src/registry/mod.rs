@@ -10,8 +10,9 @@ pub use handle::Handle;
 
 use bdev::Life;
 use doorbell_block::Cx;
+use doorbell_control::Uuid;
 use doorbell_reactor::{Local, oneshot};
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::future::Future;
 use std::pin::Pin;
 use std::rc::Rc;
@@ -98,7 +99,11 @@ pub(crate) fn lock<T>(m: &Mutex<T>) -> MutexGuard<'_, T> {
 
 #[derive(Default)]
 struct Inner {
+    /// In the order in which they came.
     bdevs: Vec<Arc<Bdev>>,
+    /// By name and alias, and by UUID: what makes up a store's volumes may be ten thousand devices.
+    names: BTreeMap<String, Arc<Bdev>>,
+    uuids: BTreeMap<Uuid, Arc<Bdev>>,
     changes: VecDeque<Change>,
     follower: Option<doorbell_reactor::Sender<()>>,
     unexamined: usize,
@@ -108,8 +113,14 @@ struct Inner {
     unheld: Vec<doorbell_reactor::Sender<()>>,
 }
 
-/// While it lives no new device is examined: whoever makes devices for a use of his own claims them first. A disk that a host wrote may hold anything, also
-/// what looks like a store of volumes.
+impl Inner {
+    fn find(&self, name: &str) -> Option<&Arc<Bdev>> {
+        self.names.get(name).or_else(|| self.uuids.get(&name.parse().ok()?))
+    }
+}
+
+/// While it lives no new device is examined: whoever makes devices for a use of his own claims them first. A disk that a host wrote may hold
+/// anything, also what looks like a store of volumes.
 pub struct HeldBack(Registry);
 
 impl Drop for HeldBack {
@@ -138,16 +149,15 @@ impl Registry {
     /// Takes a device in.
     pub fn register(&self, spec: NewBdev) -> Result<Arc<Bdev>, RegisterError> {
         let mut inner = lock(&self.inner);
-        let uuid = spec.uuid.to_string();
-        let mut names = std::iter::once(&spec.name).chain(&spec.aliases).collect::<Vec<_>>();
-        if !spec.uuid.is_nil() {
-            names.push(&uuid);
-        }
-        if let Some(taken) = names.into_iter().find(|n| inner.bdevs.iter().any(|b| b.answers_to(n))) {
-            return Err(RegisterError::Exists(taken.clone()));
+        let names: Vec<String> = std::iter::once(&spec.name).chain(&spec.aliases).cloned().collect();
+        let uuid = (!spec.uuid.is_nil()).then_some(spec.uuid);
+        if let Some(taken) = names.iter().cloned().chain(uuid.map(|uuid| uuid.to_string())).find(|name| inner.find(name).is_some()) {
+            return Err(RegisterError::Exists(taken));
         }
         let bdev = Bdev::new(spec);
         inner.bdevs.push(bdev.clone());
+        inner.names.extend(names.into_iter().map(|name| (name, bdev.clone())));
+        inner.uuids.extend(uuid.map(|uuid| (uuid, bdev.clone())));
         inner.unexamined += 1;
         Self::changed(inner, Change::Registered(bdev.name().to_owned()));
         Ok(bdev)
@@ -164,7 +174,7 @@ impl Registry {
 
     /// By name, alias or UUID.
     pub fn find(&self, name: &str) -> Option<Arc<Bdev>> {
-        lock(&self.inner).bdevs.iter().find(|b| b.answers_to(name)).cloned()
+        lock(&self.inner).find(name).cloned()
     }
 
     /// All, in the order in which they came.
@@ -215,6 +225,9 @@ impl Registry {
         }
         let mut inner = lock(&self.inner);
         inner.bdevs.retain(|b| !Arc::ptr_eq(b, &bdev));
+        inner.names.remove(bdev.name());
+        bdev.aliases().iter().for_each(|alias| drop(inner.names.remove(alias)));
+        inner.uuids.remove(&bdev.uuid());
         Self::changed(inner, Change::Unregistered(bdev.name().to_owned()));
         Ok(())
     }
@@ -228,23 +241,19 @@ impl Registry {
         Self::changed(lock(&self.inner), Change::Resized(bdev.name().to_owned()));
     }
 
-    /// Adds a name.
-    pub fn add_alias(&self, name: &str, alias: &str) -> Result<(), RegisterError> {
-        if self.find(alias).is_some() {
-            return Err(RegisterError::Exists(alias.to_owned()));
+    /// Gives a device these aliases and no others. It keeps those that it had when one of them is taken.
+    pub fn set_aliases(&self, name: &str, aliases: &[String]) -> Result<(), RegisterError> {
+        let mut inner = lock(&self.inner);
+        let Some(bdev) = inner.find(name).cloned() else { return Ok(()) };
+        let is_others = |alias: &&String| inner.find(alias).is_some_and(|found| !Arc::ptr_eq(found, &bdev));
+        if let Some(taken) = aliases.iter().find(is_others) {
+            return Err(RegisterError::Exists(taken.clone()));
         }
-        if let Some(b) = self.find(name) {
-            b.add_alias(alias);
+        for old in bdev.set_aliases(aliases.to_vec()) {
+            inner.names.remove(&old);
         }
-        Ok(())
-    }
-
-    /// Takes a name of a device's away and gives it another. It keeps the one that it had when the new one is taken.
-    pub fn replace_alias(&self, name: &str, old: &str, new: &str) -> Result<(), RegisterError> {
-        self.add_alias(name, new)?;
-        if let Some(bdev) = self.find(name) {
-            bdev.remove_alias(old);
-        }
+        inner.names.extend(aliases.iter().map(|alias| (alias.clone(), bdev.clone())));
+        inner.names.insert(bdev.name().to_owned(), bdev);
         Ok(())
     }
 
@@ -270,16 +279,16 @@ impl Registry {
         HeldBack(self.clone())
     }
 
-    /// Waits until nobody holds back examination.
-    async fn unheld(&self) {
+    /// Waits in a line until that is so. Whoever makes it so wakes the line.
+    async fn until(&self, is_so: fn(&Inner) -> bool, line: fn(&mut Inner) -> &mut Vec<doorbell_reactor::Sender<()>>) {
         loop {
             let rx = {
                 let mut inner = lock(&self.inner);
-                if inner.held_back == 0 {
+                if is_so(&inner) {
                     return;
                 }
                 let (tx, rx) = oneshot();
-                inner.unheld.push(tx);
+                line(&mut inner).push(tx);
                 rx
             };
             let _ = rx.await;
@@ -288,7 +297,7 @@ impl Registry {
 
     /// Shows a device that has come to the examiners. Called once for each registration, by whoever follows the changes.
     pub async fn examine(&self, local: &Local, name: &str, examiners: &[Rc<dyn Examiner>]) {
-        self.unheld().await;
+        self.until(|inner| inner.held_back == 0, |inner| &mut inner.unheld).await;
         self.examine_again(local, name, examiners).await;
         let done = {
             let mut inner = lock(&self.inner);
@@ -309,16 +318,7 @@ impl Registry {
 
     /// Waits until every device that has come was examined.
     pub async fn wait_for_examine(&self) {
-        let rx = {
-            let mut inner = lock(&self.inner);
-            if inner.unexamined == 0 {
-                return;
-            }
-            let (tx, rx) = oneshot();
-            inner.examined.push(tx);
-            rx
-        };
-        let _ = rx.await;
+        self.until(|inner| inner.unexamined == 0, |inner| &mut inner.examined).await;
     }
 }
 

@@ -43,9 +43,15 @@ fn a_name_an_alias_and_a_uuid_all_find_it_and_none_is_given_twice() {
     assert_eq!(r.register(spec("a", 2)).err(), Some(RegisterError::Exists("a".into())));
     assert!(r.register(spec("b", 1)).is_err(), "the UUID is taken");
     assert!(r.register(spec("a-alias", 3)).is_err(), "an alias is a name");
-    assert!(r.add_alias("a", "a").is_err());
-    r.add_alias("a", "z").unwrap();
-    assert!(r.find("z").is_some());
+    assert_eq!(r.find(&uuid.to_uppercase()).unwrap().name(), "a");
+    r.register(spec("b", 2)).unwrap();
+    let names = |of: &[&str]| of.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
+    assert_eq!(r.set_aliases("a", &names(&["x", "b-alias"])), Err(RegisterError::Exists("b-alias".into())));
+    assert!(r.find("x").is_none() && r.find("a-alias").is_some(), "all of them or none");
+    r.set_aliases(&uuid, &names(&["z", "a"])).unwrap();
+    assert!(r.find("a-alias").is_none() && r.find("z").is_some());
+    r.set_aliases("z", &[]).unwrap();
+    assert_eq!((r.find("z").is_some(), r.find("a").unwrap().aliases()), (false, vec![]));
 }
 
 #[test]

@@ -74,9 +74,7 @@ impl State {
     /// A parent outside that is not there cannot be read.
     pub(super) fn has_parents(&self, id: BlobId, meta: &Meta) -> Result<(), Error> {
         match self.last_parent(meta) {
-            Parent::External(name) if !self.outsides.contains_key(&name) => {
-                Err(Error::NoExternal { id, name: String::from_utf8_lossy(&name).trim_end_matches('\0').to_owned() })
-            }
+            Parent::External(name) if !self.outsides.contains_key(&name) => Err(Error::no_external(id, &name)),
             _ => Ok(()),
         }
     }

@@ -6,11 +6,9 @@ use super::pages::{Lists, Needs};
 use super::state::{Marker, Meta, State};
 use crate::Error;
 use crate::blob::{Attribute, Parent};
-use crate::view::Outside;
-use doorbell_block::{BlockDevice, Status};
+use doorbell_block::Status;
 use doorbell_wire_blob::{BlobId, Cluster, Flags, MdPage, clusters_in_entry};
 use std::rc::Rc;
-use std::sync::Arc;
 
 /// Clusters that are filled before others have their turn at the store.
 const BATCH: usize = 16;
@@ -195,18 +193,17 @@ impl State {
         self.adopt(id, |meta| meta.parent = Parent::Snapshot(parent)).await
     }
 
-    pub(super) async fn set_external_parent(&mut self, id: BlobId, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
+    pub(super) async fn set_external_parent(&mut self, id: BlobId, name: &[u8]) -> Result<(), Error> {
         self.changeable()?;
         self.thin(id)?;
         if let Some(open) = self.descendants(id).into_iter().find(|id| self.hub.is_open(*id)) {
             return Err(Error::InUse(open));
         }
-        let outside = Outside::new(device.clone(), self.disk.info().block_shift)?;
+        let Some((outside, _)) = self.outsides.get(name) else { return Err(Error::no_external(id, name)) };
         let bytes = outside.blocks << self.disk.info().block_shift;
         if !bytes.is_multiple_of(self.geometry.cluster_bytes.into()) {
             return Err(Error::ExternalSize { bytes, cluster_bytes: self.geometry.cluster_bytes });
         }
-        self.attach_external(name, device).await?;
         self.adopt(id, |meta| meta.parent = Parent::External(name.to_vec())).await?;
         self.reshape(id);
         Ok(())

@@ -239,20 +239,21 @@ impl State {
         if let Parent::External(name) = &last.parent
             && !self.outsides.contains_key(name)
         {
-            return Err(Error::NoExternal { id, name: String::from_utf8_lossy(name).trim_end_matches('\0').to_owned() });
+            return Err(Error::no_external(id, name));
         }
         let live = self.blobs.get(&id).ok_or(Error::NoBlob(id))?;
         Ok(Volume::new(self.device.clone(), live.shared.clone(), Some((self.hub.clone(), id))))
     }
 
     pub(super) async fn attach_external(&mut self, name: &[u8], device: Arc<dyn BlockDevice>) -> Result<(), Error> {
+        if self.outsides.contains_key(name) {
+            return Ok(());
+        }
         let outside = Outside::new(device.clone(), self.disk.info().block_shift)?;
         let disk = Disk::open(&self.local, device).await?;
-        let is_new = self.outsides.insert(name.to_vec(), (outside, disk)).is_none();
-        for id in self.clones_of_outside(name) {
-            // While it was not there nobody could open them.
-            if is_new { self.reshape(id) } else { self.publish(id) }
-        }
+        self.outsides.insert(name.to_vec(), (outside, disk));
+        // While it was not there nobody could open them.
+        self.clones_of_outside(name).into_iter().for_each(|id| self.reshape(id));
         Ok(())
     }
 
