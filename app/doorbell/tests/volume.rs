@@ -67,6 +67,32 @@ fn refused(folder: &Folder, words: &[&str]) -> String {
     text
 }
 
+/// The same of a server that has the store: found on its device, under the names and UUIDs that SPDK gave.
+#[test]
+fn a_server_finds_what_spdk_made() {
+    for image in [PLAIN, TREE] {
+        let (folder, entry) = (folder(&unpacked(image)), stated(image));
+        let server = folder.serve(&["--empty"]).logs("RPC");
+        folder.rpc(&["bdev_aio_create", "name=Aio0", "filename=store.img", "block_size=512"]).unwrap();
+        folder.rpc(&["bdev_wait_for_examine"]).unwrap();
+        let stores = folder.rpc(&["bdev_lvol_get_lvstores"]).unwrap();
+        for (key, value) in entry["lvstore"][0].as_object().unwrap() {
+            assert_eq!(&stores[0][key], value, "{image}: {key}");
+        }
+        let lvols = folder.rpc(&["bdev_lvol_get_lvols"]).unwrap();
+        let wanted = entry["lvols"].as_object().unwrap();
+        assert_eq!(lvols.as_array().unwrap().len(), wanted.len(), "{image}");
+        for (alias, lvol) in wanted {
+            let device = folder.rpc(&["bdev_get_bdevs", &format!("name={alias}")]).unwrap();
+            for key in ["uuid", "num_blocks", "block_size"] {
+                assert_eq!(device[0][key], lvol[key], "{image}: {alias}: {key}");
+            }
+            assert_eq!(device[0]["driver_specific"]["lvol"], lvol["lvol"], "{image}: {alias}");
+        }
+        assert_eq!(server.stop(Signal::TERM).0.code(), Some(0));
+    }
+}
+
 #[test]
 fn a_list_has_every_volume_with_its_size_and_kind() {
     for image in [PLAIN, TREE] {

@@ -261,6 +261,73 @@ fn the_clusters_of_a_snapshot_alone_are_copied() {
     });
 }
 
+#[test]
+fn a_device_that_volumes_are_clones_of_is_held_as_long_as_one_is() {
+    with_process(|p| async move {
+        p.store(64).await;
+        p.call("bdev_malloc_create", json!({"name": "Gold", "block_size": 512, "num_blocks": 2 * 2048})).await;
+        p.write("Gold", 0, 5).await;
+        p.thin("v", 2).await;
+        let clone = |name: &str| json!({"bdev": "Gold", "lvs_name": "lvs", "clone_name": name});
+        let held = async || {
+            for _ in 0..100 {
+                if p.registry.find("Gold").unwrap().open_count() == 0 {
+                    break;
+                }
+                p.local.sleep_ns(10_000).await;
+            }
+            (p.device("Gold").await["claimed"] == true, p.registry.find("Gold").unwrap().open_count() > 0)
+        };
+        assert_eq!(p.try_call("bdev_lvol_clone_bdev", clone("v")).await, Err((INVALID, "File exists".into())));
+        assert_eq!(held().await, (false, false));
+        p.call("bdev_lvol_clone_bdev", clone("a")).await;
+        p.call("bdev_lvol_clone_bdev", clone("b")).await;
+        assert_eq!(held().await, (true, true));
+        p.call("bdev_lvol_delete", json!({"name": "lvs/a"})).await;
+        assert_eq!((held().await, p.read("lvs/b", 0).await), ((true, true), 5));
+        p.call("bdev_lvol_inflate", json!({"name": "lvs/b"})).await;
+        assert_eq!((held().await, p.read("lvs/b", 0).await), ((false, false), 5));
+        p.call("bdev_lvol_set_parent_bdev", json!({"lvol_name": "lvs/v", "parent_name": "Gold"})).await;
+        assert_eq!((held().await, p.read("lvs/v", 0).await), ((true, true), 5));
+        // While somebody has it open its parent stays.
+        let refused = p.on("lvs/v", Access::Read, async |_| {
+            p.try_call("bdev_lvol_set_parent_bdev", json!({"lvol_name": "lvs/v", "parent_name": "Gold"})).await
+        });
+        assert_eq!(refused.await, Err((INVALID, "Device or resource busy".into())));
+        p.call("bdev_malloc_delete", json!({"name": "Gold"})).await;
+        assert_eq!(p.lvol("v").await["is_degraded"], true);
+        p.call("bdev_lvol_delete", json!({"name": "lvs/v"})).await;
+        p
+    });
+}
+
+#[test]
+fn a_store_is_deleted_and_its_device_may_go_while_it_is_used() {
+    with_process(|p| async move {
+        p.store(64).await;
+        p.thin("v", 2).await;
+        let tasks = p.local.tasks();
+        let handle = p.registry.open("lvs/v", Access::Read, Box::new(|_| {})).unwrap();
+        let (control, (sender, gone)) = (p.control.clone(), doorbell_reactor::oneshot());
+        p.local.spawn(async move { sender.send(control.call("bdev_lvol_delete", Some(json!({"name": "lvs/v"}))).await.is_ok()) });
+        p.local.sleep_ns(100_000).await;
+        // It waits for whoever has it open; another who wants the same is told so.
+        assert_eq!(p.try_call("bdev_lvol_delete", json!({"name": "lvs/v"})).await, Err((-16, "Device or resource busy".into())));
+        drop(handle);
+        assert!(gone.await.unwrap());
+        assert_eq!(p.call("bdev_lvol_get_lvols", json!({})).await, json!([]));
+        p.call("bdev_lvol_delete_lvstore", json!({"lvs_name": "lvs"})).await;
+        for _ in 0..100 {
+            if p.local.tasks() < tasks {
+                break;
+            }
+            p.local.sleep_ns(10_000).await;
+        }
+        assert!(p.local.tasks() < tasks, "nobody watches for the end of what is not used any more");
+        p
+    });
+}
+
 /// A file that is gone with this.
 struct File(std::path::PathBuf);
 

@@ -12,7 +12,7 @@ use std::future::Future;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::task::Poll;
-use support::{Opened, delete, run, unload};
+use support::{Opened, delete, once_closed, run, unload};
 
 const CLUSTER: u64 = 128;
 
@@ -207,6 +207,69 @@ fn a_parent_outside_shows_through_and_is_copied_from() {
         let volume = Opened::new(&local, store.volume(id).await.unwrap()).await;
         check(&volume, [1, 9, 7, 4, 5, 8, 0, 0]).await;
         assert_eq!(store.blob(id).await.unwrap().parent, Parent::None);
+    });
+}
+
+#[test]
+fn a_parent_outside_is_set_goes_and_comes_again() {
+    with_store(|local, store| async move {
+        let golden = |shift: u8| {
+            let mut spec = DiskSpec::new(4, shift, (256 << 9) >> shift);
+            spec.info.limits.transfer_blocks = 8;
+            let image = Image::of(shift, &[7; 256 << 9]);
+            let device: Arc<dyn BlockDevice> = Arc::new(SimDisk::from_image(spec, image));
+            device
+        };
+        let id = store.create(&thin(2)).await.unwrap();
+        let clone_of = store.snapshot(id, vec![]).await.unwrap();
+        assert!(matches!(store.set_external_parent(id, b"golden").await, Err(Error::NoExternal { .. })));
+        assert!(matches!(store.attach_external(b"golden", golden(12)).await, Err(Error::ExternalBlocks { .. })));
+        store.attach_external(b"golden", golden(9)).await.unwrap();
+        let volume = Opened::new(&local, store.volume(id).await.unwrap()).await;
+        assert_eq!(store.set_external_parent(id, b"golden").await, Err(Error::InUse(id)));
+        drop(volume);
+        assert_eq!(store.volume(id).await.unwrap().info().limits.transfer_blocks, 0);
+        once_closed(&local, async || store.set_external_parent(id, b"golden").await).await.unwrap();
+        // Requests keep to the limits of both.
+        assert_eq!(store.volume(id).await.unwrap().info().limits.transfer_blocks, 8);
+        let volume = Opened::new(&local, store.volume(id).await.unwrap()).await;
+        assert_eq!((volume.byte(0, 8).await, volume.write(0, 8, 3).await), (7, Status::Ok));
+        assert_eq!(store.detach_external(b"golden").await, Err(Error::InUse(id)));
+        drop(volume);
+        once_closed(&local, async || store.detach_external(b"golden").await).await.unwrap();
+        assert!(matches!(store.volume(id).await, Err(Error::NoExternal { .. })));
+        store.attach_external(b"golden", golden(9)).await.unwrap();
+        assert_eq!(store.volume(id).await.unwrap().info().limits.transfer_blocks, 8);
+        assert_eq!(bytes(&local, &store, id).await[..1], [7]);
+        assert_eq!(store.blob(clone_of).await.unwrap().clones, []);
+    });
+}
+
+#[test]
+fn what_is_a_blobs_own_is_copied_and_nothing_else() {
+    with_store(|local, store| async move {
+        let id = store.create(&thin(4)).await.unwrap();
+        write(&local, &store, id, &[0], 1).await;
+        store.snapshot(id, vec![]).await.unwrap();
+        write(&local, &store, id, &[1, 3], 2).await;
+        let second = store.snapshot(id, vec![]).await.unwrap();
+        let target = SimDisk::from_image(DiskSpec::new(5, 9, 512), Image::of(9, &[9; 512 << 9]));
+        let copy = async |stop_at: u64| {
+            let mut told = Vec::new();
+            let go_on = |copied: u64, all| {
+                told.push((copied, all));
+                copied < stop_at
+            };
+            let volume = Arc::new(store.volume(second).await.unwrap());
+            let whole = store.shallow_copy(second, volume, Arc::new(target.clone()), go_on).await.unwrap();
+            (whole, told)
+        };
+        let byte = |cluster: u64| target.snapshot().blocks(cluster * 128, 1)[0];
+        assert_eq!(copy(1).await, (false, vec![(0, 2), (1, 2)]));
+        assert_eq!([byte(0), byte(1), byte(2), byte(3)], [9, 2, 9, 9]);
+        assert_eq!(copy(9).await, (true, vec![(0, 2), (1, 2), (2, 2)]));
+        assert_eq!([byte(0), byte(1), byte(2), byte(3)], [9, 2, 9, 2]);
+        assert_eq!(target.unflushed(), 0);
     });
 }
 

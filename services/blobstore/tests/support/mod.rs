@@ -227,14 +227,19 @@ pub(crate) async fn unload(local: &Local, store: Blobstore) {
     }
 }
 
-/// Deletes a blob: queues that were dropped take a moment to go.
-pub(crate) async fn delete(local: &Local, store: &Blobstore, id: BlobId) -> Result<(), Error> {
+/// Does what waits for a queue to be closed, which takes a turn or two.
+pub(crate) async fn once_closed<T>(local: &Local, change: impl AsyncFn() -> Result<T, Error>) -> Result<T, Error> {
     loop {
-        match store.delete(id).await {
+        match change().await {
             Err(Error::InUse(_)) => local.sleep_ns(10_000).await,
             answer => return answer,
         }
     }
+}
+
+/// Deletes a blob: queues that were dropped take a moment to go.
+pub(crate) async fn delete(local: &Local, store: &Blobstore, id: BlobId) -> Result<(), Error> {
+    once_closed(local, async || store.delete(id).await).await
 }
 
 /// Attributes of a volume as the layer above writes them.
