@@ -3,11 +3,12 @@
 use super::MODULE;
 use super::refusal::refused;
 use super::stores::{Open, Stores};
+use crate::host::Held;
 use doorbell_bdev::{Access, Claim, ClaimKind, Handle};
 use doorbell_control::{RpcError, Uuid};
 use doorbell_wire_blob::BlobId;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 /// Such a device. Nobody may write it.
 pub(super) struct Outside {
@@ -45,14 +46,14 @@ impl Stores {
         }
         let is_new = !open.outsides.borrow().contains_key(&uuid);
         if is_new {
-            let held = self.host.hold(bdev.name(), Access::Read, ClaimKind::ReadManyWriteNone, MODULE)?;
-            open.outsides.borrow_mut().insert(uuid, Outside { handle: held.handle, _claim: held.claim, users: 0 });
-            let watched = Rc::downgrade(open);
+            let Held { handle, claim, ear } = self.host.hold(bdev.name(), Access::Read, ClaimKind::ReadManyWriteNone, MODULE)?;
+            let (watched, which) = (Rc::downgrade(open), Arc::downgrade(&handle));
+            open.outsides.borrow_mut().insert(uuid, Outside { handle, _claim: claim, users: 0 });
             self.later(
-                async move || held.ear.removed().await,
+                async move || ear.removed().await,
                 async move |stores| {
                     if let Some(open) = watched.upgrade() {
-                        stores.lose(&open, uuid).await;
+                        stores.lose(&open, uuid, &which).await;
                     }
                 },
             );
@@ -83,16 +84,18 @@ impl Stores {
     }
 
     async fn let_go(&self, open: &Rc<Open>, uuid: Uuid) {
+        // Whoever wants it from now on opens it anew, and attaches it after this.
+        let gone = open.outsides.borrow_mut().remove(&uuid);
         if let Err(error) = open.store.detach_device(uuid).await {
             tracing::error!(store = open.store.catalog().name(), parent = %uuid, %error, "a device outside is held still");
-            return;
         }
-        open.outsides.borrow_mut().remove(&uuid);
+        drop(gone);
     }
 
     /// A device outside goes: what shows something of it is degraded from then on.
-    async fn lose(&self, open: &Rc<Open>, uuid: Uuid) {
-        if !open.outsides.borrow().contains_key(&uuid) {
+    async fn lose(&self, open: &Rc<Open>, uuid: Uuid, which: &Weak<Handle>) {
+        let is_held = open.outsides.borrow().get(&uuid).is_some_and(|outside| Arc::as_ptr(&outside.handle) == which.as_ptr());
+        if !is_held {
             return; // it was let go
         }
         let catalog = open.store.catalog();

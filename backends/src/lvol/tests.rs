@@ -4,11 +4,13 @@ use doorbell_bdev::{Access, BdevPart, Registry};
 use doorbell_block::{Flags, Op, Status};
 use doorbell_control::{Control, Notifications, Options};
 use doorbell_mem::Regions;
-use doorbell_reactor::{AsyncQueue, Local};
+use doorbell_reactor::{AsyncQueue, Local, Receiver, oneshot};
 use doorbell_sys::helper::Helpers;
 use serde_json::{Value, json};
 use std::cell::Cell;
 use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 thread_local!(static COUNT: Cell<u8> = const { Cell::new(0) });
 
@@ -51,6 +53,13 @@ impl Process {
 
     async fn call(&self, method: &'static str, params: Value) -> Value {
         self.try_call(method, params.clone()).await.unwrap_or_else(|error| panic!("{method} {params}: {error:?}"))
+    }
+
+    /// A call that goes on beside others; whether it succeeded.
+    fn meanwhile(&self, method: &'static str, params: Value) -> Receiver<bool> {
+        let (control, (sender, ended)) = (self.control.clone(), oneshot());
+        self.local.spawn(async move { sender.send(control.call(method, Some(params)).await.is_ok()) });
+        ended
     }
 
     async fn text(&self, method: &'static str, params: Value) -> String {
@@ -138,11 +147,20 @@ fn volumes_are_made_named_resized_and_deleted() {
         p.call("bdev_lvol_resize", json!({"name": "lvs/old", "size": 1})).await;
         assert_eq!(p.device("lvs/old").await["num_blocks"], 2048);
         p.call("bdev_lvol_rename", json!({"old_name": "lvs/v", "new_name": "w"})).await;
+        assert_eq!(p.device(&uuid).await["aliases"], json!(["lvs/w"]));
+        // Its former name is free.
+        p.thin("v", 1).await;
+        p.call("bdev_lvol_delete", json!({"name": "lvs/v"})).await;
         p.call("bdev_lvol_rename_lvstore", json!({"old_name": "lvs", "new_name": "store"})).await;
         assert_eq!(p.device(&uuid).await["aliases"], json!(["store/w"]));
         assert_eq!(p.read("store/w", 2048).await, 7);
         assert_eq!(p.try_call("bdev_get_bdevs", json!({"name": "lvs/v"})).await.unwrap_err().0, -19);
+        let told = Arc::new(AtomicU32::new(0));
+        let count = told.clone();
+        let open = p.registry.open("store/w", Access::Write, Box::new(move |_| count.store(1, Relaxed))).unwrap();
         p.call("bdev_lvol_set_read_only", json!({"name": "store/w"})).await;
+        assert_eq!(told.load(Relaxed), 1, "whoever has it open looks at it again");
+        drop(open);
         assert_eq!(p.device(&uuid).await["supported_io_types"]["write"], false);
         assert_eq!(p.write("store/w", 0, 1).await, Status::ReadOnly);
         let store = p.call("bdev_lvol_get_lvstores", json!({"lvs_name": "store"})).await[0].clone();
@@ -167,6 +185,8 @@ fn what_cannot_be_is_refused_in_spdks_words() {
     with_process(|p| async move {
         p.store(64).await;
         p.thin("v", 1).await;
+        p.call("bdev_malloc_create", json!({"name": "Second", "block_size": 512, "num_blocks": 65536})).await;
+        p.call("bdev_lvol_create_lvstore", json!({"bdev_name": "Second", "lvs_name": "second"})).await;
         let text = |text: &str| text.to_owned();
         for (method, params, refusal) in [
             ("bdev_lvol_create_lvstore", json!({"bdev_name": "Base", "lvs_name": "b"}), (-1, text("Operation not permitted"))),
@@ -185,6 +205,7 @@ fn what_cannot_be_is_refused_in_spdks_words() {
             ("bdev_lvol_create", json!({"lvs_name": "nope", "lvol_name": "w", "size_in_mib": 1}), (-19, text("No such device"))),
             ("bdev_lvol_clone", json!({"snapshot_name": "lvs/v", "clone_name": "c"}), (INVALID, text("Invalid argument"))),
             ("bdev_lvol_delete", json!({"name": "lvs/nope"}), (-19, text("No such device"))),
+            ("bdev_lvol_rename_lvstore", json!({"old_name": "second", "new_name": "lvs"}), (INVALID, text("File exists"))),
             ("bdev_lvol_rename_lvstore", json!({"old_name": "nope", "new_name": "b"}), (-2, text("Lvol store nope not found"))),
             ("bdev_lvol_decouple_parent", json!({"name": "lvs/v"}), (-32603, text("Invalid argument"))),
             ("bdev_lvol_check_shallow_copy", json!({"operation_id": 9}), (-22, text("Invalid argument"))),
@@ -287,6 +308,21 @@ fn a_device_that_volumes_are_clones_of_is_held_as_long_as_one_is() {
         assert_eq!((held().await, p.read("lvs/b", 0).await), ((true, true), 5));
         p.call("bdev_lvol_inflate", json!({"name": "lvs/b"})).await;
         assert_eq!((held().await, p.read("lvs/b", 0).await), ((false, false), 5));
+        p.call("bdev_lvol_clone_bdev", clone("c")).await;
+        p.call("bdev_lvol_delete", json!({"name": "lvs/c"})).await;
+        assert_eq!(held().await, (false, false));
+        // One comes while the last goes.
+        for steps in 0..12 {
+            let last = format!("last-{steps}");
+            p.call("bdev_lvol_clone_bdev", clone(&last)).await;
+            let ended = p.meanwhile("bdev_lvol_delete", json!({"name": format!("lvs/{last}")}));
+            p.local.sleep_ns(steps * 20_000).await;
+            let next = format!("next-{steps}");
+            p.call("bdev_lvol_clone_bdev", clone(&next)).await;
+            assert!(ended.await.unwrap());
+            assert_eq!((held().await, p.read(&format!("lvs/{next}"), 0).await), ((true, true), 5), "{steps}");
+            p.call("bdev_lvol_delete", json!({"name": format!("lvs/{next}")})).await;
+        }
         p.call("bdev_lvol_set_parent_bdev", json!({"lvol_name": "lvs/v", "parent_name": "Gold"})).await;
         assert_eq!((held().await, p.read("lvs/v", 0).await), ((true, true), 5));
         // While somebody has it open its parent stays.
@@ -302,34 +338,57 @@ fn a_device_that_volumes_are_clones_of_is_held_as_long_as_one_is() {
 }
 
 #[test]
-fn a_store_is_deleted_and_its_device_may_go_while_it_is_used() {
+fn what_is_used_is_deleted_once_it_is_not_and_nobody_watches_for_it_any_more() {
     with_process(|p| async move {
+        let tasks = p.local.tasks();
         p.store(64).await;
         p.thin("v", 2).await;
-        let tasks = p.local.tasks();
         let handle = p.registry.open("lvs/v", Access::Read, Box::new(|_| {})).unwrap();
-        let (control, (sender, gone)) = (p.control.clone(), doorbell_reactor::oneshot());
-        p.local.spawn(async move { sender.send(control.call("bdev_lvol_delete", Some(json!({"name": "lvs/v"}))).await.is_ok()) });
+        let gone = p.meanwhile("bdev_lvol_delete", json!({"name": "lvs/v"}));
         p.local.sleep_ns(100_000).await;
         // It waits for whoever has it open; another who wants the same is told so.
         assert_eq!(p.try_call("bdev_lvol_delete", json!({"name": "lvs/v"})).await, Err((-16, "Device or resource busy".into())));
         drop(handle);
         assert!(gone.await.unwrap());
         assert_eq!(p.call("bdev_lvol_get_lvols", json!({})).await, json!([]));
+        // One that is used past its device stays, and has its device again.
+        p.thin("w", 2).await;
+        let beneath = p.registry.find("lvs/w").unwrap().device().clone();
+        let queue = AsyncQueue::open(&p.local, beneath, 1).await.unwrap();
+        let refused = p.try_call("bdev_lvol_delete", json!({"name": "lvs/w"})).await;
+        assert_eq!((refused, p.read("lvs/w", 0).await), (Err((-32603, "Device or resource busy".into())), 0));
+        drop(queue);
+        while p.try_call("bdev_lvol_delete", json!({"name": "lvs/w"})).await.is_err() {
+            p.local.sleep_ns(10_000).await;
+        }
+        // A store that is deleted while a volume of it is made leaves no device.
+        let made = p.meanwhile("bdev_lvol_create", json!({"lvs_name": "lvs", "lvol_name": "late", "size_in_mib": 1}));
+        p.local.with(|_| ()).await;
         p.call("bdev_lvol_delete_lvstore", json!({"lvs_name": "lvs"})).await;
+        let _ = made.await;
+        assert!(p.registry.all().iter().all(|bdev| bdev.module() != "lvol"));
+        p.call("bdev_malloc_delete", json!({"name": "Base"})).await;
         for _ in 0..100 {
-            if p.local.tasks() < tasks {
+            if p.local.tasks() <= tasks {
                 break;
             }
             p.local.sleep_ns(10_000).await;
         }
-        assert!(p.local.tasks() < tasks, "nobody watches for the end of what is not used any more");
+        assert_eq!(p.local.tasks(), tasks);
         p
     });
 }
 
 /// A file that is gone with this.
 struct File(std::path::PathBuf);
+
+impl File {
+    fn new(name: &str) -> File {
+        let path = std::env::temp_dir().join(format!("doorbell-lvol-{name}-{}", std::process::id()));
+        std::fs::File::create(&path).unwrap().set_len(64 << 20).unwrap();
+        File(path)
+    }
+}
 
 impl Drop for File {
     fn drop(&mut self) {
@@ -340,13 +399,11 @@ impl Drop for File {
 #[test]
 fn a_store_is_found_again_and_what_it_lacks_is_waited_for() {
     const OUTSIDE: &str = "7f3e1d2c-0000-4000-8000-000000000001";
-    let file = File(std::env::temp_dir().join(format!("doorbell-lvol-{}", std::process::id())));
-    std::fs::write(&file.0, []).unwrap();
-    std::fs::OpenOptions::new().write(true).open(&file.0).unwrap().set_len(64 << 20).unwrap();
+    let file = File::new("again");
     let path = file.0.to_string_lossy().into_owned();
     let outside = json!({"name": "Gold", "block_size": 512, "num_blocks": 2 * 2048, "uuid": OUTSIDE});
     let base = json!({"name": "Base", "filename": path, "block_size": 512});
-    let (gold, disk) = (outside.clone(), base.clone());
+    let (gold, again, disk) = (outside.clone(), outside.clone(), base.clone());
     let (store, thin) = on_reactors(1, |local| async move {
         let p = Process::start(&local).await;
         p.call("bdev_malloc_create", gold).await;
@@ -373,19 +430,49 @@ fn a_store_is_found_again_and_what_it_lacks_is_waited_for() {
         assert_eq!((&p.lvol("c").await["is_degraded"], &p.lvol("cc").await["is_degraded"]), (&json!(true), &json!(true)));
         assert_eq!(p.try_call("bdev_get_bdevs", json!({"name": "lvs/c"})).await.unwrap_err().0, -19);
         p.call("bdev_malloc_create", outside).await;
-        p.write("Gold", 7, 8).await;
+        p.write("Gold", 2055, 7).await;
         p.call("bdev_wait_for_examine", json!({})).await;
         assert_eq!((&p.lvol("c").await["is_degraded"], &p.lvol("cc").await["is_degraded"]), (&json!(false), &json!(false)));
         // The new memory is another one beneath what was written.
-        assert_eq!((p.read("lvs/cc", 5).await, p.read("lvs/cc", 6).await), (8, 9));
+        assert_eq!((p.read("lvs/cc", 5).await, p.read("lvs/cc", 6).await, p.read("lvs/cc", 2055).await), (8, 9, 7));
         // When what it is a clone of goes, it waits for it again.
         p.call("bdev_malloc_delete", json!({"name": "Gold"})).await;
         assert_eq!((&p.lvol("c").await["is_degraded"], &p.lvol("v").await["is_degraded"]), (&json!(true), &json!(false)));
         assert!(p.registry.find("lvs/cc").is_none() && p.registry.find("Gold").is_none());
+        p.call("bdev_malloc_create", again).await;
+        p.call("bdev_wait_for_examine", json!({})).await;
+        assert_eq!((p.read("lvs/cc", 6).await, p.read("lvs/cc", 2055).await), (9, 0));
         // When the device goes, so do the volumes, and the store is closed.
         p.call("bdev_aio_delete", json!({"name": "Base"})).await;
         assert_eq!(p.call("bdev_lvol_get_lvstores", json!({})).await, json!([]));
         assert!(p.registry.find(&thin).is_none());
+        p.end().await;
+    });
+}
+
+#[test]
+fn of_two_stores_of_one_name_the_second_is_left_alone() {
+    let files = [File::new("one"), File::new("two")];
+    let disk = |at: usize| json!({"name": format!("Disk{at}"), "filename": files[at].0.to_string_lossy(), "block_size": 512});
+    for at in [0, 1] {
+        let disk = disk(at);
+        on_reactors(1, |local| async move {
+            let p = Process::start(&local).await;
+            p.call("bdev_aio_create", disk).await;
+            p.call("bdev_lvol_create_lvstore", json!({"bdev_name": format!("Disk{at}"), "lvs_name": "lvs"})).await;
+            p.end().await;
+        });
+    }
+    let disks = [disk(0), disk(1)];
+    on_reactors(1, |local| async move {
+        let p = Process::start(&local).await;
+        for disk in disks {
+            p.call("bdev_aio_create", disk).await;
+            p.call("bdev_wait_for_examine", json!({})).await;
+        }
+        let stores = p.call("bdev_lvol_get_lvstores", json!({})).await;
+        assert_eq!((stores.as_array().unwrap().len(), &stores[0]["base_bdev"]), (1, &json!("Disk0")));
+        assert_eq!((p.device("Disk0").await["claimed"] == true, p.device("Disk1").await["claimed"] == true), (true, false));
         p.end().await;
     });
 }

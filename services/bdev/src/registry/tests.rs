@@ -99,6 +99,10 @@ fn openers_are_told_and_removal_waits_for_the_last() {
         local.sleep_ns(1_000_000).await;
         assert_eq!(gone.load(Ordering::Relaxed), 1);
         assert!(r.find("a").is_none());
+        // All of its names are free.
+        for name in ["a-alias".to_owned(), Uuid([1; 16]).to_string()] {
+            assert!(r.find(&name).is_none(), "{name}");
+        }
         assert_eq!(r.next_change().await, Change::Registered("a".into()));
         assert_eq!(r.next_change().await, Change::Unregistered("a".into()));
     })
