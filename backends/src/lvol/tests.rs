@@ -340,6 +340,7 @@ fn a_device_that_volumes_are_clones_of_is_held_as_long_as_one_is() {
 #[test]
 fn what_is_used_is_deleted_once_it_is_not_and_nobody_watches_for_it_any_more() {
     with_process(|p| async move {
+        p.local.with(|_| ()).await; // what the start began is there
         let tasks = p.local.tasks();
         p.store(64).await;
         p.thin("v", 2).await;
