@@ -87,6 +87,8 @@ impl Stores {
 
     pub(super) async fn set_parent_device(self: Rc<Self>, params: SetParent) -> Result<bool, RpcError> {
         let (open, id) = self.lvol(&params.lvol_name)?;
+        // A volume that was just made may be looked into.
+        self.host.registry.wait_for_examine().await;
         // Requests have to keep to other limits from then on, so its device is made anew, and those of its clones.
         let family = open.store.catalog().descendants(id);
         let device = |id: &BlobId| self.host.registry.find(&open.device(*id)?);

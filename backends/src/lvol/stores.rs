@@ -262,8 +262,10 @@ impl Stores {
         if bdev.claimed_by().is_some() {
             return; // a store of ours, too
         }
-        let Ok(peek) = self.host.registry.open(name, Access::Read, Box::new(|_| {})) else { return };
-        match holds_store(&self.host.local, peek).await {
+        let Ok((peek, ear)) = self.host.open(name, Access::Read) else { return };
+        let holds = holds_store(&self.host.local, peek).await;
+        ear.removed().await; // it is closed: nobody finds it in use
+        match holds {
             Ok(true) => {}
             Ok(false) => return,
             Err(error) => return tracing::debug!(device = name, %error, "it cannot be seen whether it holds volumes"),

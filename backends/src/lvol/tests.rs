@@ -62,6 +62,13 @@ impl Process {
         ended
     }
 
+    /// Others have so many turns.
+    async fn turns(&self, turns: u32) {
+        for _ in 0..turns {
+            self.local.with(|_| ()).await;
+        }
+    }
+
     async fn text(&self, method: &'static str, params: Value) -> String {
         self.call(method, params).await.as_str().unwrap().to_owned()
     }
@@ -311,17 +318,21 @@ fn a_device_that_volumes_are_clones_of_is_held_as_long_as_one_is() {
         p.call("bdev_lvol_clone_bdev", clone("c")).await;
         p.call("bdev_lvol_delete", json!({"name": "lvs/c"})).await;
         assert_eq!(held().await, (false, false));
-        // One comes while the last goes.
-        for steps in 0..12 {
-            let last = format!("last-{steps}");
-            p.call("bdev_lvol_clone_bdev", clone(&last)).await;
-            let ended = p.meanwhile("bdev_lvol_delete", json!({"name": format!("lvs/{last}")}));
-            p.local.sleep_ns(steps * 20_000).await;
-            let next = format!("next-{steps}");
-            p.call("bdev_lvol_clone_bdev", clone(&next)).await;
-            assert!(ended.await.unwrap());
-            assert_eq!((held().await, p.read(&format!("lvs/{next}"), 0).await), ((true, true), 5), "{steps}");
-            p.call("bdev_lvol_delete", json!({"name": format!("lvs/{next}")})).await;
+        // One comes while the last goes, a little earlier or later.
+        for steps in 0..24 {
+            p.call("bdev_lvol_clone_bdev", clone("last")).await;
+            p.thin("next", 2).await;
+            let came = p.meanwhile("bdev_lvol_set_parent_bdev", json!({"lvol_name": "lvs/next", "parent_name": "Gold"}));
+            p.turns(steps).await;
+            p.call("bdev_lvol_delete", json!({"name": "lvs/last"})).await;
+            assert!(came.await.unwrap(), "{steps}");
+            assert_eq!((held().await, p.read("lvs/next", 0).await), ((true, true), 5), "{steps}");
+            let gone = p.meanwhile("bdev_lvol_delete", json!({"name": "lvs/next"}));
+            p.turns(steps).await;
+            p.call("bdev_lvol_clone_bdev", clone("c")).await;
+            assert!(gone.await.unwrap(), "{steps}");
+            assert_eq!((held().await, p.read("lvs/c", 0).await), ((true, true), 5), "{steps}");
+            p.call("bdev_lvol_delete", json!({"name": "lvs/c"})).await;
         }
         p.call("bdev_lvol_set_parent_bdev", json!({"lvol_name": "lvs/v", "parent_name": "Gold"})).await;
         assert_eq!((held().await, p.read("lvs/v", 0).await), ((true, true), 5));
@@ -363,11 +374,15 @@ fn what_is_used_is_deleted_once_it_is_not_and_nobody_watches_for_it_any_more() {
             p.local.sleep_ns(10_000).await;
         }
         // A store that is deleted while a volume of it is made leaves no device.
-        let made = p.meanwhile("bdev_lvol_create", json!({"lvs_name": "lvs", "lvol_name": "late", "size_in_mib": 1}));
-        p.local.with(|_| ()).await;
+        for steps in 0..24 {
+            let made = p.meanwhile("bdev_lvol_create", json!({"lvs_name": "lvs", "lvol_name": "late", "size_in_mib": 1}));
+            p.turns(steps).await;
+            p.call("bdev_lvol_delete_lvstore", json!({"lvs_name": "lvs"})).await;
+            let _ = made.await;
+            assert!(p.registry.all().iter().all(|bdev| bdev.module() != "lvol"), "{steps}");
+            p.call("bdev_lvol_create_lvstore", json!({"bdev_name": "Base", "lvs_name": "lvs", "cluster_sz": 1 << 20})).await;
+        }
         p.call("bdev_lvol_delete_lvstore", json!({"lvs_name": "lvs"})).await;
-        let _ = made.await;
-        assert!(p.registry.all().iter().all(|bdev| bdev.module() != "lvol"));
         p.call("bdev_malloc_delete", json!({"name": "Base"})).await;
         for _ in 0..100 {
             if p.local.tasks() <= tasks {
