@@ -8,7 +8,7 @@ use rustix::process::Signal;
 use serde_json::{Value, json};
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
-use support::{Folder, Server};
+use support::{Folder, Server, free_port};
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
@@ -60,8 +60,8 @@ const NQN: &str = "nqn.2026-11.io.doorbell:initiator";
 #[test]
 fn a_target_that_is_killed_under_load_is_found_again_and_nothing_is_lost() {
     let (there, here) = (Folder::new(), Folder::new());
-    let server = target(&there, "127.0.0.1:0");
-    let port = server.after(" -s ").to_owned();
+    let port = free_port().to_string();
+    let server = target(&there, &format!("127.0.0.1:{port}"));
     let tcp = json!({"name": "Nvme0", "trtype": "TCP", "traddr": "127.0.0.1", "trsvcid": port, "subnqn": NQN,
         "hdgst": true, "ddgst": true, "reconnect_delay_sec": 1});
     config(&here, tcp);
@@ -183,10 +183,6 @@ fn stop_listening(folder: &Folder, port: &str) {
     let (nqn, at) = (format!("nqn={NQN}"), format!("listen_address.trsvcid=\"{port}\""));
     let words = ["nvmf_subsystem_remove_listener", &nqn, "listen_address.trtype=TCP", "listen_address.traddr=127.0.0.1", &at];
     folder.rpc(&words).unwrap();
-}
-
-fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
 }
 
 /// The same subsystem by another port.

@@ -6,7 +6,7 @@ use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::mpsc;
+use std::sync::{Mutex, mpsc};
 use std::time::{Duration, Instant};
 
 /// How long anything may take before a test gives up.
@@ -213,7 +213,30 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.child.kill();
+        let log = self.errors();
         let _ = self.child.wait();
+        if std::thread::panicking() {
+            eprintln!("--- what a server of this test logged since it was last looked at\n{log}");
+        }
     }
+}
+
+/// A port that is given out once while this process runs: below those that the kernel gives to whoever names none, and taken by a name
+/// that the processes of other tests see too. A server may go and come again at it.
+pub(crate) fn free_port() -> u16 {
+    use std::os::linux::net::SocketAddrExt;
+    use std::os::unix::net::{SocketAddr, UnixListener};
+    static TAKEN: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
+    const PORTS: std::ops::Range<u16> = 12_000..32_000;
+    let from = u16::try_from(std::process::id() * 61 % 20_000).unwrap();
+    let all = (PORTS.start + from..PORTS.end).chain(PORTS.start..PORTS.start + from);
+    for port in all {
+        let name = SocketAddr::from_abstract_name(format!("doorbell-test-port-{port}")).unwrap();
+        let Ok(taken) = UnixListener::bind_addr(&name) else { continue };
+        if std::net::TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            TAKEN.lock().unwrap().push(taken);
+            return port;
+        }
+    }
+    panic!("no port is free");
 }
