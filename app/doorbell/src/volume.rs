@@ -1,15 +1,21 @@
-//! `doorbell volume`: looks into a volume store that lies in a file or device, without a server, and changes nothing.
+//! `doorbell volume`: volume stores in files and devices, without a server or by one.
 //!
-//! The file is opened for reading and locked as a reader locks it, so that a server that has it is in the way, and other readers are not.
+//! What only looks opens the file for reading and locks it as a reader does, so that a server that has it is in the way, and other readers are
+//! not. What changes a store calls the methods of `bdev_lvol_*`: of the server that has it, or of this process ([`place`]).
 //!
 //! Invariant: names and attributes come from the store, which may come from anywhere; those that are printed move no cursor.
 
 mod catalog;
+mod change;
 mod check;
 mod diff;
 mod dump;
 mod export;
+mod import;
+mod init;
 mod list;
+mod place;
+mod progress;
 
 use crate::cli::{DeviceSpec, StoreArgs, VolumeCommand};
 use catalog::Catalog;
@@ -17,6 +23,7 @@ use doorbell_backends::aio::Aio;
 use doorbell_backends::file::{FileError, FileOptions};
 use doorbell_blobstore::{OpenOptions, Store};
 use doorbell_block::BlockDevice;
+use doorbell_mem::Regions;
 use doorbell_reactor::{Config, Local, run};
 use doorbell_sys::file::{Access, Direct, OpenError, Target};
 use doorbell_sys::helper::Helpers;
@@ -55,6 +62,15 @@ pub(crate) fn volume(command: VolumeCommand) -> Result<bool, Failed> {
         VolumeCommand::Dump(args) => dump::dump(&args).map(|()| true),
         VolumeCommand::Diff(args) => diff::diff(&args).map(|()| true),
         VolumeCommand::Export(args) => export::export(args).map(|()| true),
+        VolumeCommand::Init(args) => init::init(args).map(|()| true),
+        VolumeCommand::Import(args) => import::import(args).map(|()| true),
+        VolumeCommand::Create(args) => change::create(args).map(|()| true),
+        VolumeCommand::Snapshot(args) => change::snapshot(args).map(|()| true),
+        VolumeCommand::Clone(args) => change::clone(args).map(|()| true),
+        VolumeCommand::Resize(args) => change::resize(args).map(|()| true),
+        VolumeCommand::Inflate(args) => change::inflate(args).map(|()| true),
+        VolumeCommand::Rename(args) => change::rename(args).map(|()| true),
+        VolumeCommand::Delete(args) => change::delete(args).map(|()| true),
     }
 }
 
@@ -67,12 +83,18 @@ fn with<T: 'static>(
     let device = open(&at.store)?;
     let path = at.store.path.clone();
     let options = OpenOptions { expected: BsType::ANY, recover };
-    let (done, closed) = run(&Config::default(), |local| async move {
+    on_a_reactor(async move |local, _| {
         let opened = Store::open(&local, device, &options).await;
         let store = opened.map_err(|why| failed(format!("{}: {why}", path.display())))?;
         work(&local, &Catalog::of(store)).await
     })
-    .map_err(failed)?;
+}
+
+/// Runs it on a reactor of its own, with memory that devices are shown.
+fn on_a_reactor<T: 'static>(work: impl AsyncFnOnce(Local, Regions) -> Result<T, Failed> + 'static) -> Result<T, Failed> {
+    let config = Config::default();
+    let regions = config.regions.clone();
+    let (done, closed) = run(&config, |local| async move { work(local, regions).await }).map_err(failed)?;
     let lost: u32 = closed.iter().map(|c| c.boxes_out).sum();
     if lost > 0 {
         return Err(failed(format!("{lost} requests were lost: a bug, please report it")));

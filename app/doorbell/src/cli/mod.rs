@@ -16,7 +16,11 @@ pub use nvme::{
 pub use pci::{DeviceIds, Memlock, PciBindArgs, PciCommand, PciDriver, PciListArgs, PciResetArgs, PciStatusArgs, PciUnbindArgs};
 pub use perf::{BlockArgs, PerfCommand};
 pub use serve::{Poll, ServeArgs};
-pub use volume::{StoreArgs, VolumeCheckArgs, VolumeCommand, VolumeDiffArgs, VolumeDumpArgs, VolumeExportArgs, VolumeListArgs};
+pub use volume::{
+    ChangeArgs, PlaceArgs, StoreArgs, VolumeCheckArgs, VolumeCloneArgs, VolumeCommand, VolumeCreateArgs, VolumeDeleteArgs, VolumeDiffArgs,
+    VolumeDumpArgs, VolumeExportArgs, VolumeImportArgs, VolumeInflateArgs, VolumeInitArgs, VolumeListArgs, VolumeRenameArgs,
+    VolumeResizeArgs, VolumeSnapshotArgs,
+};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -51,7 +55,7 @@ pub enum Command {
         #[command(subcommand)]
         command: NvmeCommand,
     },
-    /// Volume stores in files and devices that no server has: what is in them, is it sound, and copies out of them
+    /// Volume stores, in files and devices or at a server: what is in them, is it sound, new volumes, snapshots, clones, copies in and out
     Volume {
         /// What to do with one.
         #[command(subcommand)]

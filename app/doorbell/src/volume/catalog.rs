@@ -98,23 +98,6 @@ impl Catalog {
         clusters.saturating_mul(self.store.geometry().cluster_bytes.into())
     }
 
-    /// What kind of volume it is, in words.
-    pub(super) fn kind(&self, blob: &BlobInfo) -> String {
-        let own = match (blob.flags.is_read_only(), blob.flags.is_thin()) {
-            (true, _) => Some("snapshot"),
-            (false, true) => Some("thin"),
-            (false, false) => Some("thick"),
-        };
-        let of = match &blob.parent {
-            Parent::None => None,
-            Parent::Snapshot(id) => Some(format!("clone of {}", self.title(*id))),
-            Parent::External(name) => Some(format!("clone of {}, outside", outside_text(name))),
-        };
-        // That a clone is thin goes without saying.
-        let own = own.filter(|own| of.is_none() || *own != "thin");
-        own.map(str::to_owned).into_iter().chain(of).collect::<Vec<_>>().join(", ")
-    }
-
     /// What is told of a volume wherever one is named.
     pub(super) fn json(&self, entry: &Entry) -> Value {
         let blob = &entry.blob;
@@ -156,4 +139,19 @@ impl Catalog {
 /// A device outside of the store, as the store calls it.
 pub(super) fn outside_text(name: &[u8]) -> String {
     shown(String::from_utf8_lossy(name).trim_end_matches('\0'))
+}
+
+/// What kind of volume it is, in words.
+pub(super) fn kind(volume: &Value) -> String {
+    let named = |key: &str| volume.get(key).and_then(Value::as_str).map(shown);
+    let of = named("parent").map(|parent| format!("clone of {parent}"));
+    let of = of.or_else(|| named("outside_parent").map(|parent| format!("clone of {parent}, outside")));
+    let own = match (volume["snapshot"] == true, volume["thin"] == true) {
+        (true, _) => Some("snapshot"),
+        // That a clone is thin goes without saying.
+        (false, true) => of.is_none().then_some("thin"),
+        (false, false) => Some("thick"),
+    };
+    let away = (volume["degraded"] == true).then(|| "degraded: its parent is not there".to_owned());
+    own.map(str::to_owned).into_iter().chain(of).chain(away).collect::<Vec<_>>().join(", ")
 }

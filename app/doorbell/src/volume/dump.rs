@@ -1,6 +1,6 @@
 //! `doorbell volume dump`: what metadata says of one volume.
 
-use super::catalog::{Catalog, Entry, id_text, outside_text};
+use super::catalog::{Catalog, Entry, id_text, kind, outside_text};
 use super::{Failed, failed, shown, with};
 use crate::cli::VolumeDumpArgs;
 use crate::client::print;
@@ -101,7 +101,7 @@ fn as_text(catalog: &Catalog, entry: &Entry, runs: &[Run]) -> String {
     for (what, is) in [
         ("blob", id_text(blob.id)),
         ("uuid", entry.uuid.as_deref().map_or_else(|| "-".to_owned(), shown)),
-        ("kind", catalog.kind(blob)),
+        ("kind", kind(&catalog.json(entry))),
         ("size", size(blob.clusters)),
         ("allocated", size(blob.allocated)),
         ("parent", parent),
