@@ -141,7 +141,9 @@ fn unopened(why: OpenError) -> Failed {
         OpenError::NotFound(path) => failed(format!("{}: there is no such file", path.display())),
         OpenError::Busy { path, who } => {
             let path = path.display();
-            let ways = format!("stop that first, or ask it (`doorbell rpc`); `{path},force` reads what may change meanwhile");
+            let ways = format!(
+                "stop that first, or ask it (`doorbell volume list --socket PATH`); `{path},force` reads what may change meanwhile"
+            );
             failed(format!("{path} is in use: {who}. What it holds cannot be relied upon: {ways}"))
         }
         OpenError::NoLock { path, error } => {

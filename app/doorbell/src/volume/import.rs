@@ -192,6 +192,7 @@ async fn write(local: &Local, queue: &AsyncQueue, image: &RefCell<Image>, (piece
         let Some((offset, have)) = image.borrow_mut().next(bytes)? else { return Ok(()) };
         let whole = have.next_multiple_of(1 << shift);
         bytes.get_mut(have..whole).unwrap_or_default().fill(0);
+        buffer.narrow(0, whole as u32);
         let (status, _) = queue.write(offset >> shift, (whole >> shift) as u32, buffer).await;
         steps.done.fetch_max(offset + have as u64, Ordering::Relaxed);
         match status {

@@ -11,7 +11,7 @@ use doorbell_bdev::Registry;
 use doorbell_control::{Control, RpcError};
 use doorbell_mem::Regions;
 use doorbell_reactor::Local;
-use doorbell_sys::file::{Access, Direct, OpenError, OpenOptions, Target};
+use doorbell_sys::file::{Access, Direct, Holders, OpenError, OpenOptions, Target};
 use doorbell_sys::helper::Helpers;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
@@ -162,7 +162,7 @@ pub(super) fn at<T: 'static>(args: &PlaceArgs, work: impl AsyncFnOnce(&At) -> Re
     }
     on_a_reactor(async move |local, regions| {
         let place = match found {
-            Found::File(spec) => Place::here(local, regions, &spec, blocks_of(&spec.path, false)?).await?,
+            Found::File(spec) => Place::here(local, regions, &spec, true).await?,
             Found::Server(client) => Place { doer: Doer::Server(Box::new(RefCell::new(client))), local },
         };
         match place.store(&wanted).await {
@@ -196,11 +196,17 @@ pub(super) fn on_device<T: 'static>(
     let spec: DeviceSpec = device.parse().map_err(|why| failed(format!("{device}: {why}")))?;
     check(Some(&spec))?;
     on_a_reactor(async move |local, regions| {
-        let place = Place::here(local, regions, &spec, spec.block_size).await?;
+        let place = Place::here(local, regions, &spec, false).await?;
         let done = work(&place, DEVICE).await;
         place.end().await;
         done
     })
+}
+
+/// Somebody has the file, and nobody answers.
+fn unanswered(path: &Path, who: &Holders) -> Failed {
+    let ways = "If that is a server, say where it listens (--socket PATH); otherwise stop it first";
+    failed(format!("{} is in use: {who}. {ways}", path.display()))
 }
 
 /// The file to read the store from, where no server is to be asked for it.
@@ -238,8 +244,7 @@ fn find(args: &PlaceArgs) -> Result<Found, Failed> {
     let how = OpenOptions { access: Access::ReadWrite, direct: Direct::Off, create_bytes: None, force: false };
     match Target::open(path, &how) {
         Ok(_) => Ok(Found::File(spec)),
-        // It is in use by a server, or else by somebody who cannot be asked.
-        Err(why @ OpenError::Busy { .. }) => connect(None).map(Found::Server).map_err(|_| unopened(why)),
+        Err(OpenError::Busy { path, who }) => connect(None).map(Found::Server).map_err(|_| unanswered(&path, &who)),
         Err(why) => Err(unopened(why)),
     }
 }
@@ -254,17 +259,22 @@ fn holds_store(spec: &DeviceSpec) -> Result<(), Failed> {
 }
 
 impl Place {
-    /// A control plane of this process alone, and the file as its one device.
-    async fn here(local: Local, regions: Regions, spec: &DeviceSpec, block_size: Option<u32>) -> Result<Place, Failed> {
+    /// A control plane of this process alone, and the file as its one device. A store that is in it is loaded, if that is wanted.
+    async fn here(local: Local, regions: Regions, spec: &DeviceSpec, loaded: bool) -> Result<Place, Failed> {
         let helpers = Helpers::new(HELPERS).map_err(|e| failed(format!("threads cannot be started: {e}")))?;
         let registry = Registry::new();
         let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };
         let control = only_block_devices(host).map_err(failed)?;
         control.start().await.map_err(failed)?;
+        let held_back = (!loaded).then(|| registry.hold_back());
         let place = Place { doer: Doer::Here { control, registry }, local };
-        let made = place.open(spec, spec.block_size.or(block_size)).await;
-        match made {
-            Ok(_) => Ok(place),
+        let mut opened = place.open(spec).await;
+        drop(held_back);
+        if loaded && opened.is_ok() {
+            opened = place.call("bdev_wait_for_examine", Value::Null).await.map(drop);
+        }
+        match opened {
+            Ok(()) => Ok(place),
             Err(why) => {
                 place.end().await;
                 Err(why)
@@ -272,11 +282,14 @@ impl Place {
         }
     }
 
-    async fn open(&self, spec: &DeviceSpec, block_size: Option<u32>) -> Result<(), Failed> {
+    async fn open(&self, spec: &DeviceSpec) -> Result<(), Failed> {
+        let block_size = match (spec.block_size, spec.path.exists()) {
+            (None, true) => blocks_of(&spec.path, false)?,
+            (given, _) => given,
+        };
         let file = spec.path.to_string_lossy();
         let params = json!({"name": DEVICE, "filename": file, "block_size": block_size, "size": spec.size, "fallocate": true});
-        self.call("bdev_aio_create", params).await?;
-        self.call("bdev_wait_for_examine", Value::Null).await.map(drop)
+        self.call("bdev_aio_create", params).await.map(drop)
     }
 
     /// The store of a name or UUID, or that a file holds.
