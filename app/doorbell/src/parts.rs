@@ -2,8 +2,9 @@
 
 use crate::memory::IobufPart;
 use crate::reactors::Reactors;
+use crate::serve::Volumes;
 use doorbell_backends::{Brings, Host};
-use doorbell_bdev::{BdevPart, Registry};
+use doorbell_bdev::{BdevPart, Examiner, Registry};
 use doorbell_control::{Control, ControlError, Notifications, Options};
 use doorbell_mem::{PoolSpec, Regions};
 use doorbell_nvmf::{NvmfPart, Target};
@@ -44,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) registry: Registry,
     /// The NVMe-oF target.
     pub(crate) target: Target,
+    /// Serves volumes that come.
+    pub(crate) volumes: Rc<Volumes>,
 }
 
 /// This version, as three numbers.
@@ -64,12 +67,13 @@ pub(crate) fn assemble(process: Process) -> Result<Parts, ControlError> {
 
     control.add_part(IobufPart::new(local.clone(), regions.clone(), pool, reactors.cpus.clone()))?;
     let host = Host { registry: registry.clone(), regions, helpers, local: local.clone(), entropy: crate::serve::random_bytes };
-    block_devices(&control, host, notifications)?;
+    let volumes = Rc::new(Volumes::default());
+    block_devices(&control, host, notifications, Some(volumes.clone()))?;
     control.add_part(NvmfPart::new(target.clone(), registry.clone(), local.clone()))?;
     control.add_methods(|methods| reactors.methods(methods))?;
     Builtins { version: version(), log, kill }.add_to(&control)?;
     add_tuning(&control)?; // last: it only fills gaps
-    Ok(Parts { control, registry, target })
+    Ok(Parts { control, registry, target, volumes })
 }
 
 /// Block devices alone, for a process that serves nobody.
@@ -77,15 +81,16 @@ pub(crate) fn only_block_devices(host: Host) -> Result<Control, ControlError> {
     let notifications = Notifications::new();
     let notice = Box::new(|text: &str| tracing::info!("{text}"));
     let control = Control::new(Options { allowed: None, notice: Some(notice), notifications: notifications.clone() });
-    block_devices(&control, host, notifications)?;
+    block_devices(&control, host, notifications, None)?;
     add_tuning(&control)?;
     Ok(control)
 }
 
-fn block_devices(control: &Control, host: Host, notifications: Notifications) -> Result<(), ControlError> {
+fn block_devices(control: &Control, host: Host, notifications: Notifications, last: Option<Rc<Volumes>>) -> Result<(), ControlError> {
     let (mut examiners, mut modules) = (Vec::new(), Vec::new());
     control.add_methods(|methods| {
         doorbell_backends::bring_all(&host, &mut Brings { methods, examiners: &mut examiners, modules: &mut modules });
     })?;
+    examiners.extend(last.map(|last| last as Rc<dyn Examiner>));
     control.add_part(BdevPart::new(host.registry, host.local, notifications, examiners, modules))
 }

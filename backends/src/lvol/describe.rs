@@ -36,7 +36,8 @@ pub(super) fn of_device(catalog: &Catalog, base: &str, id: BlobId, volume: &Volu
     if let Some(outside) = lvol.outside() {
         told["external_snapshot_name"] = outside.to_string().into();
     }
-    json!({ "lvol": told })
+    // Other than SPDK's part: what tells it from all volumes of its store for as long as it is there.
+    json!({ "lvol": told, "doorbell": { "blob": format!("{:#x}", id.to_raw()) } })
 }
 
 /// What a volume's device is called.

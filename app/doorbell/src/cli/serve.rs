@@ -25,6 +25,10 @@ pub struct ServeArgs {
     /// Serve a file or block device: PATH[,size=1G][,ro][,engine=aio|uring][,block-size=512][,name=NAME][,force]; may be repeated
     #[arg(long = "file", value_name = "PATH[,OPTION..]", help_heading = "What is served")]
     pub files: Vec<DeviceSpec>,
+    /// Serve the volumes of a store, also those that are made later: PATH[,size=10G][,engine=..][,block-size=..][,name=STORENAME]; made if there
+    /// is none; `doorbell volume create` makes volumes; may be repeated
+    #[arg(long = "volume-store", value_name = "PATH[,OPTION..]", help_heading = "What is served")]
+    pub volume_stores: Vec<DeviceSpec>,
     /// Serve memory of this size; may be repeated
     #[arg(long = "malloc", value_name = "SIZE", value_parser = size::parse, help_heading = "What is served")]
     pub mallocs: Vec<u64>,
@@ -220,6 +224,7 @@ impl ServeArgs {
     /// Is it the embedded default that is asked for?
     pub fn is_default(&self) -> bool {
         self.files.is_empty()
+            && self.volume_stores.is_empty()
             && self.mallocs.is_empty()
             && self.drives.is_empty()
             && self.json.is_none()

@@ -19,6 +19,23 @@ pub(crate) struct Banner<'a> {
     pub(crate) hosts: &'a [String],
     /// The RPC socket, if it is not where clients look first.
     pub(crate) socket: Option<&'a str>,
+    /// Volume stores, in words.
+    pub(crate) stores: &'a [String],
+    /// What somebody may want next.
+    pub(crate) next: Next<'a>,
+}
+
+/// What somebody may want next who sees it serve.
+pub(crate) enum Next<'a> {
+    /// Nothing that can be guessed.
+    Nothing,
+    /// A volume in this store.
+    Volume {
+        /// Its file.
+        path: &'a str,
+    },
+    /// A store instead of a plain file.
+    Store,
 }
 
 impl Banner<'_> {
@@ -27,6 +44,9 @@ impl Banner<'_> {
         let mut out = format!("Doorbell {} serves\n", env!("CARGO_PKG_VERSION"));
         for (name, bytes) in self.devices {
             let _ = writeln!(out, "    {name}  {}", Size(*bytes));
+        }
+        for store in self.stores {
+            let _ = writeln!(out, "    {store}");
         }
         out.push_str("over NVMe/TCP at\n");
         for at in self.listens {
@@ -51,6 +71,15 @@ impl Banner<'_> {
             if first.ip().to_canonical().is_loopback() { " on this machine" } else { "" }
         );
         let socket = self.socket.map(|path| format!(" -s {path}")).unwrap_or_default();
+        match self.next {
+            Next::Nothing => {}
+            Next::Volume { path } => {
+                let _ = writeln!(out, "To make a volume, which is served at once:\n    doorbell volume create {path} NAME 10G{socket}\n");
+            }
+            Next::Store => {
+                let _ = writeln!(out, "For thin volumes, snapshots and clones in one file, start with `--volume-store FILE,size=100G`.");
+            }
+        }
         let _ = writeln!(out, "`doorbell status{socket}` shows what goes on. Ctrl-C stops.");
         out
     }

@@ -5,6 +5,7 @@ use super::identity::{Identity, path_beside};
 use crate::cli::DeviceSpec;
 use doorbell_rpc::Names;
 use std::io;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
 #[cfg(test)]
@@ -39,6 +40,11 @@ pub(crate) fn keeps_identity(spec: &DeviceSpec) -> Result<bool, FileProblem> {
 /// Is there none, or one that is empty, as a crash between making and sizing leaves it?
 pub(crate) fn is_blank(path: &Path) -> bool {
     path.metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.is_file() && found.len() == 0)
+}
+
+/// Is it a file without a byte that takes room, or none at all? Of a block device nobody knows.
+pub(crate) fn holds_nothing(path: &Path) -> bool {
+    path.metadata().map_or_else(|error| error.kind() == io::ErrorKind::NotFound, |found| found.is_file() && found.blocks() == 0)
 }
 
 /// Of what has none beside it: a block device, or a file that is only read.

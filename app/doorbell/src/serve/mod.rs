@@ -12,8 +12,10 @@ mod listen;
 mod plan;
 mod run;
 mod signals;
+mod volumes;
 
 pub(crate) use identity::random_bytes;
+pub(crate) use volumes::Volumes;
 
 use crate::cli::{DeviceSpec, ServeArgs};
 use crate::log::Log;
@@ -21,7 +23,7 @@ use doorbell_nvme::address::TransportId;
 use doorbell_rpc::{LogControl, LogLevel, Socket};
 use identity::{Beside, Draft, Identity};
 use listen::Unnamed;
-use plan::{Device, Plan};
+use plan::{Device, Plan, Store};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -90,11 +92,11 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
         let size = files::is_blank(&path).then_some(DEFAULT_BYTES);
         files.push(DeviceSpec { path, size, read_only: false, force: false, engine: None, block_size: None, name: None });
     }
-    if files.is_empty() && args.mallocs.is_empty() && args.drives.is_empty() {
+    if files.is_empty() && args.volume_stores.is_empty() && args.mallocs.is_empty() && args.drives.is_empty() {
         let flags = [("--listen", !args.listens.is_empty()), ("--allow-host", !args.allow_hosts.is_empty()), ("--nqn", args.nqn.is_some())];
         return match flags.iter().find(|(_, given)| *given) {
             Some((flag, _)) => Err(error(format!(
-                "{flag} needs something to serve: add --file, --malloc or --nvme, or leave out --empty, --json and --wait-for-rpc"
+                "{flag} needs something to serve: add --file, --volume-store, --malloc or --nvme, or leave out --empty, --json and --wait-for-rpc"
             ))),
             None => Ok(None),
         };
@@ -109,18 +111,21 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
     let unnamed = if args.is_default() { Unnamed::ThisMachine } else { Unnamed::Nobody };
     listen::check(&listens, named, unnamed).map_err(error)?;
     let any_host = args.allow_any_host || !named;
-    let Served { devices, drafts, mut subsystem } = devices(files, &args.mallocs, &args.drives)?;
+    let Served { devices, stores, drafts, mut subsystem } = devices(files, &args.volume_stores, &args.mallocs, &args.drives)?;
     if let Some(nqn) = &args.nqn {
         subsystem.nqn.clone_from(nqn);
     }
+    let devices = plan::name(devices);
     Ok(Some(Plan {
-        devices: plan::name(devices),
+        stores: plan::name_stores(stores, &devices),
+        devices,
         drives: args.drives.clone(),
         allow_physical: args.allow_physical,
         subsystem,
         listens,
         hosts: args.allow_hosts.clone(),
         any_host,
+        is_default: args.is_default(),
         drafts,
     }))
 }
@@ -128,33 +133,45 @@ fn wanted(args: &ServeArgs) -> Result<Option<Plan>, ServeError> {
 /// What is served, and as whom.
 struct Served {
     devices: Vec<Device>,
+    stores: Vec<Store>,
     /// Identities that are new.
     drafts: Arc<[Draft]>,
     /// The subsystem's: that of the first file, so that it comes back with it.
     subsystem: Identity,
 }
 
-/// The devices with their identities.
-fn devices(files: Vec<DeviceSpec>, mallocs: &[u64], drives: &[TransportId]) -> Result<Served, ServeError> {
-    let (mut devices, mut drafts) = (Vec::new(), Vec::new());
+/// The devices and stores with their identities.
+fn devices(files: Vec<DeviceSpec>, stores: &[DeviceSpec], mallocs: &[u64], drives: &[TransportId]) -> Result<Served, ServeError> {
+    let (mut devices, mut drafts, mut found) = (Vec::new(), Vec::new(), Vec::new());
     let mut subsystem = None;
     for spec in files {
-        let identity = match files::keeps_identity(&spec).map_err(error)? {
-            true => {
-                let (identity, beside) = Identity::beside(&spec.path).map_err(error)?;
-                match beside {
-                    Beside::Kept => {}
-                    Beside::New(draft) => drafts.push(draft),
-                    Beside::Not(why) => tracing::warn!("the disk's identity is made from this machine's name and the path: {why}"),
-                }
-                identity
-            }
-            false => files::identity(&spec.path),
-        };
+        let identity = known_as(&spec, &mut drafts)?;
         subsystem.get_or_insert_with(|| identity.clone());
         devices.push(Device::File(spec, identity));
     }
+    for spec in stores {
+        if spec.read_only {
+            return Err(error(format!("--volume-store {}: a store is written: leave out ro", spec.path.display())));
+        }
+        let identity = known_as(spec, &mut drafts)?;
+        subsystem.get_or_insert_with(|| identity.clone());
+        found.push(Store { spec: spec.clone(), identity, is_blank: files::holds_nothing(&spec.path) });
+    }
     devices.extend(mallocs.iter().map(|bytes| Device::Malloc(*bytes, Identity::random())));
     let subsystem = subsystem.unwrap_or_else(|| Identity::derived(&drives.first().map_or("malloc".to_owned(), TransportId::to_string)));
-    Ok(Served { devices, drafts: drafts.into(), subsystem })
+    Ok(Served { devices, stores: found, drafts: drafts.into(), subsystem })
+}
+
+/// Who a file or block device is. A new identity is kept once the file is there.
+fn known_as(spec: &DeviceSpec, drafts: &mut Vec<Draft>) -> Result<Identity, ServeError> {
+    if !files::keeps_identity(spec).map_err(error)? {
+        return Ok(files::identity(&spec.path));
+    }
+    let (identity, beside) = Identity::beside(&spec.path).map_err(error)?;
+    match beside {
+        Beside::Kept => {}
+        Beside::New(draft) => drafts.push(draft),
+        Beside::Not(why) => tracing::warn!("the disk's identity is made from this machine's name and the path: {why}"),
+    }
+    Ok(identity)
 }

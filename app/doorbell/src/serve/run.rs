@@ -1,17 +1,16 @@
 //! The life of a server on its reactors.
 
-use super::banner::Banner;
+use super::banner::{Banner, Next};
 use super::identity::Draft;
-use super::plan::{self, Plan, Step};
+use super::plan::{self, Found, Plan, Step};
 use super::signals::{Handlers, Stop};
-use super::{ServeError, error};
+use super::{ServeError, error, volumes};
 use crate::cli::ServeArgs;
 use crate::log::Log;
 use crate::parts::{self, Parts, Process};
 use crate::reactors::Reactors;
 use doorbell_bdev::{Access, Registry};
 use doorbell_block::{Op, OpenError, Status};
-use doorbell_control::Uuid;
 use doorbell_nvme::address::TransportId;
 use doorbell_reactor::{AsyncQueue, Config, Load, Local, run_with_loads};
 use doorbell_rpc::{LoadOptions, Signal, Socket, load_config};
@@ -186,7 +185,7 @@ async fn load(parts: &Parts, path: &std::path::Path, ignore_errors: bool) -> Res
     Ok(())
 }
 
-async fn call(parts: &Parts, step: Step) -> Result<Value, ServeError> {
+pub(super) async fn call(parts: &Parts, step: Step) -> Result<Value, ServeError> {
     let Step { method, params } = step;
     let what = ["name", "filename", "traddr", "nqn"].iter().filter_map(|key| params.get(*key)?.as_str()).collect::<Vec<_>>().join(" ");
     match parts.control.call(method, Some(params.into())).await {
@@ -200,7 +199,7 @@ async fn call(parts: &Parts, step: Step) -> Result<Value, ServeError> {
 }
 
 /// Attaches the controllers and gives their namespaces.
-async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, ServeError> {
+async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<Found>, ServeError> {
     let mut found = Vec::new();
     for (step, drive) in plan::drives(plan).into_iter().zip(&plan.drives) {
         let names = call(parts, step).await?;
@@ -212,19 +211,25 @@ async fn attach(parts: &Parts, plan: &Plan) -> Result<Vec<(String, Uuid)>, Serve
         if names.is_empty() {
             return Err(error(format!("{drive}: it has no namespace that can be served; the log says why")));
         }
-        found.extend(names.iter().filter_map(|name| parts.registry.find(name)).map(|bdev| (bdev.name().to_owned(), bdev.uuid())));
+        let bdevs = names.iter().filter_map(|name| parts.registry.find(name));
+        found.extend(bdevs.map(|bdev| Found { name: bdev.name().to_owned(), uuid: bdev.uuid(), nsid: None }));
     }
     Ok(found)
 }
 
 /// Makes what the flags ask for and says how to connect.
 async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Result<(), ServeError> {
+    for (name, store) in &plan.stores {
+        call(parts, plan::file(name, &store.spec, &store.identity)).await?;
+        volumes::open(parts, name, store).await?;
+    }
     // What is served is not looked into: it is what its hosts make it.
     let held_back = parts.registry.hold_back();
     for step in plan::devices(plan) {
         call(parts, step).await?;
     }
-    let found = attach(parts, plan).await?;
+    let mut found = attach(parts, plan).await?;
+    found.extend(volumes::all(parts, plan));
     // The files are held now. Before any host can see them, who they are is made to last.
     plan.drafts.iter().try_for_each(Draft::keep).map_err(error)?;
     if parts.target.transport().is_none() {
@@ -235,16 +240,30 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
         let hint = |refused| if listens { error(format!("{refused}. --listen ADDRESS:PORT chooses another place")) } else { refused };
         call(parts, step).await.map_err(hint)?;
     }
+    if !plan.stores.is_empty() {
+        parts.volumes.serve(&parts.control, plan);
+    }
     drop(held_back);
     let nqn = &plan.subsystem.nqn;
     let snapshot = parts.target.snapshot();
     let listens: Vec<_> = snapshot.find(nqn).into_iter().flat_map(|s| s.listeners.iter().map(|l| l.bound)).collect();
-    let size = |name: &str| parts.registry.find(name).map_or(0, |bdev| bdev.info().bytes());
-    let names = plan.devices.iter().map(|(name, _)| name).chain(found.iter().map(|(name, _)| name));
-    let devices: Vec<_> = names.map(|name| (name.clone(), size(name))).collect();
+    let told = |name: &String| {
+        let bdev = parts.registry.find(name)?;
+        // Volumes are called by their UUIDs, and known by their aliases.
+        let name = bdev.aliases().into_iter().next().filter(|_| bdev.module() == "lvol").unwrap_or_else(|| name.clone());
+        Some((name, bdev.info().bytes()))
+    };
+    let devices: Vec<_> = plan.devices.iter().map(|(name, _)| name).chain(found.iter().map(|one| &one.name)).filter_map(told).collect();
+    let stores = volumes::told(parts, &plan.stores).await?;
     let path = socket.map(|socket| socket.path().to_string_lossy().into_owned()).filter(|path| path != doorbell_rpc::DEFAULT_SOCKET);
     let hosts = if plan.any_host { &[][..] } else { &plan.hosts };
-    let text = Banner { devices: &devices, nqn, listens: &listens, hosts, socket: path.as_deref() }.text();
+    let store = plan.stores.first().map(|(_, store)| store.spec.path.display().to_string());
+    let next = match &store {
+        Some(path) => Next::Volume { path },
+        None if plan.is_default => Next::Store,
+        None => Next::Nothing,
+    };
+    let text = Banner { devices: &devices, stores: &stores, nqn, listens: &listens, hosts, socket: path.as_deref(), next }.text();
     // Somebody who closed stdout does not want to read it.
     let _ = std::io::stdout().write_all(text.as_bytes()).and_then(|()| std::io::stdout().flush());
     Ok(())
@@ -254,6 +273,7 @@ async fn carry_out(parts: &Parts, plan: &Plan, socket: Option<&Socket>) -> Resul
 async fn end(local: &Local, parts: &Parts, deadline: f64) -> Result<(), ServeError> {
     let deadline_ns = (deadline * 1e9) as u64;
     let over = local.now().after(deadline_ns);
+    parts.volumes.end();
     parts.target.stop(local, deadline_ns).await;
     // Parts get a second more than connections, so that a deadline of nothing still closes files.
     let over = over.after(1_000_000_000);

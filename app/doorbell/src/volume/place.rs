@@ -7,7 +7,7 @@ use crate::cli::{ChangeArgs, DeviceSpec, PlaceArgs, Server, StoreArgs};
 use crate::client::{Client, ClientError};
 use crate::parts::only_block_devices;
 use doorbell_backends::Host;
-use doorbell_bdev::Registry;
+use doorbell_bdev::{HeldBack, Registry};
 use doorbell_control::{Control, RpcError};
 use doorbell_mem::Regions;
 use doorbell_reactor::Local;
@@ -28,7 +28,12 @@ const NAMES_TOLD: usize = 12;
 /// Who does it.
 enum Doer {
     Server(Box<RefCell<Client>>),
-    Here { control: Control, registry: Registry },
+    /// Nothing is examined while `_held_back` lives.
+    Here {
+        control: Control,
+        registry: Registry,
+        _held_back: Option<HeldBack>,
+    },
 }
 
 /// Where calls go.
@@ -267,9 +272,8 @@ impl Place {
         let control = only_block_devices(host).map_err(failed)?;
         control.start().await.map_err(failed)?;
         let held_back = (!loaded).then(|| registry.hold_back());
-        let place = Place { doer: Doer::Here { control, registry }, local };
+        let place = Place { doer: Doer::Here { control, registry, _held_back: held_back }, local };
         let mut opened = place.open(spec).await;
-        drop(held_back);
         if loaded && opened.is_ok() {
             opened = place.call("bdev_wait_for_examine", Value::Null).await.map(drop);
         }

@@ -19,6 +19,8 @@ fn plan() -> Plan {
         subsystem: Identity::derived("s"),
         listens: vec!["127.0.0.1:4420".parse().unwrap(), "[::1]:4421".parse().unwrap()],
         hosts: vec!["nqn.2026-01.org.example:h".to_owned()],
+        stores: Vec::new(),
+        is_default: false,
         any_host: false,
         drafts: [].into(),
     }
@@ -36,7 +38,7 @@ fn devices_have_names_of_their_own() {
 #[test]
 fn flags_become_calls_that_spdk_knows() {
     let plan = plan();
-    let found = [("Nvme0n1".to_owned(), Uuid::from_bytes([7; 16]))];
+    let found = [Found { name: "Nvme0n1".to_owned(), uuid: Uuid::from_bytes([7; 16]), nsid: Some(7) }];
     let steps: Vec<Step> = devices(&plan).into_iter().chain(drives(&plan)).chain([transport()]).chain(subsystem(&plan, &found)).collect();
     let methods: Vec<_> = steps.iter().map(|step| step.method).collect();
     let adds = ["nvmf_subsystem_add_ns"; 4];
