@@ -155,3 +155,43 @@ fn files_that_are_named_are_there() {
     let Command::Serve(args) = Cli::parse_from(["doorbell", "serve"]).command else { panic!("serve is no longer serve") };
     assert!((args.stop_deadline - 10.0).abs() < 1e-9 && args.poll_spin_us == 20, "serving.md says 10 s and 20 µs");
 }
+
+/// `vm{1..3}` as a shell has it.
+fn braces(word: &str) -> Vec<String> {
+    let Some((before, (from, to))) =
+        word.strip_suffix('}').and_then(|word| Some((word.split_once('{')?.0, word.split_once('{')?.1.split_once("..")?)))
+    else {
+        return vec![word.to_owned()];
+    };
+    (from.parse::<u32>().unwrap()..=to.parse().unwrap()).map(|n| format!("{before}{n}")).collect()
+}
+
+#[test]
+fn a_golden_image_has_a_thousand_clones() {
+    let folder = Folder::new();
+    let here = folder.path().to_str().unwrap().to_owned();
+    std::fs::write(folder.path().join("debian.raw"), vec![7; 3 << 20]).unwrap();
+    let (_, section) = VOLUMES.split_once("## A golden image").unwrap();
+    let (section, _) = section.split_once("\n## ").unwrap();
+    let mut server = None;
+    for words in commands(blocks(section, "sh")) {
+        let mut words: Vec<String> = words[1..].iter().flat_map(|word| braces(&word.replace("/srv", &here))).collect();
+        if words[0] == "serve" {
+            let words: Vec<&str> = words[1..].iter().map(String::as_str).chain(["--listen", "127.0.0.1:0"]).collect();
+            server = Some(folder.serve(&words).ready());
+            continue;
+        }
+        if server.is_some() {
+            words.extend(["--socket".to_owned(), folder.socket().to_str().unwrap().to_owned()]);
+        }
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let output = folder.run(&words);
+        assert!(output.status.success(), "{words:?}: {}", String::from_utf8_lossy(&output.stderr));
+    }
+    folder.rpc(&["bdev_wait_for_examine"]).unwrap();
+    let subsystems = folder.rpc(&["nvmf_get_subsystems"]).unwrap();
+    // The image and its clones, without the two that were deleted.
+    assert_eq!(subsystems[1]["namespaces"].as_array().unwrap().len(), 1 + 1000 - 2);
+    let (status, log) = server.unwrap().stop(Signal::TERM);
+    assert!(status.success() && !log.contains("ERROR"), "{log}");
+}

@@ -66,8 +66,8 @@ fn changes(folder: &Folder, store: &str, how: &[&str]) {
     let made = run("create", &["web", "1.5G"]);
     assert_eq!((&made["bytes"], &made["allocated_bytes"], &made["thin"]), (&json!(1536 * MIB), &json!(0), &json!(true)));
     assert_eq!(run("create", &["log", "9M", "--thick"])["allocated_bytes"], 12 * MIB);
-    run("clone", &["disk-1", "vm"]);
-    run("clone", &["lvs0/disk-1", "vm2"]);
+    let two = run("clone", &["disk-1", "vm", "vm2"]);
+    assert_eq!((&two[0]["name"], &two[1]["name"]), (&json!("vm"), &json!("vm2")));
     assert_eq!(run("resize", &["vm2", "24M"])["bytes"], 24 * MIB);
     assert_eq!(run("resize", &["vm2", "21M", "--shrink"])["bytes"], 24 * MIB, "whole clusters");
     assert_eq!(run("resize", &["vm2", "20M", "--shrink"])["bytes"], 20 * MIB);

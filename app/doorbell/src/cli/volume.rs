@@ -24,7 +24,7 @@ pub enum VolumeCommand {
     Create(VolumeCreateArgs),
     /// Make snapshots of volumes, all of them at one moment
     Snapshot(VolumeSnapshotArgs),
-    /// Make a clone of a snapshot: a volume that shares what it does not change
+    /// Make clones of a snapshot: volumes that share what they do not change
     Clone(VolumeCloneArgs),
     /// Make a volume larger or smaller
     Resize(VolumeResizeArgs),
@@ -116,8 +116,9 @@ pub struct VolumeCloneArgs {
     pub at: PlaceArgs,
     /// The snapshot, by its name, STORENAME/NAME or UUID
     pub snapshot: String,
-    /// What the clone is called
-    pub name: String,
+    /// What the clones are called: one name for each
+    #[arg(required = true)]
+    pub names: Vec<String>,
 }
 
 /// `doorbell volume resize`.

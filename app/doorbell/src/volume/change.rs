@@ -17,24 +17,43 @@ fn mib(bytes: u64) -> u64 {
     bytes.div_ceil(1 << 20)
 }
 
-/// A volume as it is now, for people or programs.
-async fn tell(at: &At, as_json: bool, volume: &str, done: &str) -> Result<Value, Failed> {
-    let one = at.find(volume).await?;
-    let bytes = at.bytes(text(&one, "uuid")).await.unwrap_or_default();
-    let allocated = number(&one, "num_allocated_clusters").saturating_mul(at.cluster_bytes());
-    if !as_json {
-        say(format!("{done} {}: {}, {} allocated, UUID {}", shown(text(&one, "alias")), Size(bytes), Size(allocated), text(&one, "uuid")));
+/// Tells of volumes as they are now, for people or programs.
+async fn tell(at: &At, as_json: bool, volumes: &[String], done: &str) -> Result<Vec<Value>, Failed> {
+    let all = at.volumes().await?;
+    let mut told = Vec::new();
+    for volume in volumes {
+        let one = at.among(&all, volume)?;
+        let bytes = at.bytes(text(one, "uuid")).await.unwrap_or_default();
+        let allocated = number(one, "num_allocated_clusters").saturating_mul(at.cluster_bytes());
+        if !as_json {
+            say(format!(
+                "{done} {}: {}, {} allocated, UUID {}",
+                shown(text(one, "alias")),
+                Size(bytes),
+                Size(allocated),
+                text(one, "uuid")
+            ));
+        }
+        let (thin, snapshot) = (&one["is_thin_provisioned"], &one["is_snapshot"]);
+        told.push(json!({
+            "name": one["name"], "uuid": one["uuid"], "bytes": bytes, "allocated_bytes": allocated, "thin": thin, "snapshot": snapshot,
+        }));
     }
-    let (thin, snapshot) = (&one["is_thin_provisioned"], &one["is_snapshot"]);
-    Ok(json!({
-        "name": one["name"], "uuid": one["uuid"], "bytes": bytes, "allocated_bytes": allocated, "thin": thin, "snapshot": snapshot,
-    }))
+    Ok(told)
 }
 
 pub(super) async fn tell_one(at: &At, as_json: bool, volume: &str, done: &str) -> Result<(), Failed> {
-    let told = tell(at, as_json, volume, done).await?;
+    let told = tell(at, as_json, &[volume.to_owned()], done).await?;
     if as_json {
-        print(&told);
+        told.iter().for_each(print);
+    }
+    Ok(())
+}
+
+async fn tell_all(at: &At, as_json: bool, volumes: &[String], done: &str) -> Result<(), Failed> {
+    let told = tell(at, as_json, volumes, done).await?;
+    if as_json {
+        print(&Value::Array(told));
     }
     Ok(())
 }
@@ -68,14 +87,8 @@ pub(super) fn snapshot(args: VolumeSnapshotArgs) -> Result<(), Failed> {
             [one] => at.call("bdev_lvol_snapshot", one.clone()).await?,
             all => at.call("doorbell_bdev_lvol_snapshot_group", json!({ "snapshots": all })).await?,
         };
-        let mut told = Vec::new();
-        for (_, snapshot) in &pairs {
-            told.push(tell(at, args.at.how.json, snapshot, "snapshot").await?);
-        }
-        if args.at.how.json {
-            print(&Value::Array(told));
-        }
-        Ok(())
+        let snapshots: Vec<String> = pairs.into_iter().map(|(_, snapshot)| snapshot).collect();
+        tell_all(at, args.at.how.json, &snapshots, "snapshot").await
     })
 }
 
@@ -86,8 +99,14 @@ pub(super) fn clone(args: VolumeCloneArgs) -> Result<(), Failed> {
             let name = shown(&args.snapshot);
             return Err(failed(format!("{name} is no snapshot: make one of it first (`doorbell volume snapshot`), and a clone of that")));
         }
-        let made = at.call("bdev_lvol_clone", json!({"snapshot_name": snapshot["uuid"], "clone_name": args.name})).await?;
-        tell_one(at, args.at.how.json, made.as_str().unwrap_or_default(), "cloned").await
+        let progress = Progress::of("cloning".to_owned());
+        let mut made = Vec::new();
+        for name in &args.names {
+            let uuid = at.call("bdev_lvol_clone", json!({"snapshot_name": snapshot["uuid"], "clone_name": name})).await?;
+            made.push(uuid.as_str().unwrap_or_default().to_owned());
+        }
+        drop(progress);
+        tell_all(at, args.at.how.json, &made, "cloned").await
     })
 }
 

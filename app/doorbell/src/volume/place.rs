@@ -28,11 +28,11 @@ const NAMES_TOLD: usize = 12;
 /// Who does it.
 enum Doer {
     Server(Box<RefCell<Client>>),
-    /// Nothing is examined while `_held_back` lives.
+    /// Nothing is examined while `held_back` is there.
     Here {
         control: Control,
         registry: Registry,
-        _held_back: Option<HeldBack>,
+        held_back: Option<HeldBack>,
     },
 }
 
@@ -96,7 +96,10 @@ impl Place {
     }
 
     async fn end(self) {
-        if let Doer::Here { control, .. } = self.doer {
+        if let Doer::Here { control, registry, held_back } = self.doer {
+            // What was held back is looked at now, and found claimed by the store.
+            drop(held_back);
+            registry.wait_for_examine().await;
             control.stop().await;
         }
     }
@@ -138,11 +141,15 @@ impl At {
 
     /// The volume of a name, `STORENAME/NAME` or UUID.
     pub(super) async fn find(&self, wanted: &str) -> Result<Value, Failed> {
-        let mut all = self.volumes().await?;
-        let is_it =
-            |one: &Value| text(one, "name") == wanted || text(one, "alias") == wanted || text(one, "uuid").eq_ignore_ascii_case(wanted);
-        if let Some(at) = all.iter().position(is_it) {
-            return Ok(all.swap_remove(at));
+        let all = self.volumes().await?;
+        self.among(&all, wanted).cloned()
+    }
+
+    /// The same among volumes that are known.
+    pub(super) fn among<'a>(&self, all: &'a [Value], wanted: &str) -> Result<&'a Value, Failed> {
+        let named = |one: &Value| text(one, "name") == wanted || text(one, "alias") == wanted;
+        if let Some(found) = all.iter().find(|one| named(one) || text(one, "uuid").eq_ignore_ascii_case(wanted)) {
+            return Ok(found);
         }
         let mut names: Vec<String> = all.iter().take(NAMES_TOLD).map(|one| shown(text(one, "name"))).collect();
         if all.len() > NAMES_TOLD {
@@ -272,7 +279,7 @@ impl Place {
         let control = only_block_devices(host).map_err(failed)?;
         control.start().await.map_err(failed)?;
         let held_back = (!loaded).then(|| registry.hold_back());
-        let place = Place { doer: Doer::Here { control, registry, _held_back: held_back }, local };
+        let place = Place { doer: Doer::Here { control, registry, held_back }, local };
         let mut opened = place.open(spec).await;
         if loaded && opened.is_ok() {
             opened = place.call("bdev_wait_for_examine", Value::Null).await.map(drop);
