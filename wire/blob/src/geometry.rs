@@ -57,7 +57,7 @@ pub(crate) const fn mask_pages(bits: u64, page_bytes: u64) -> u64 {
 
 /// Bits that a mask of so many pages has room for, up to as many as can be counted.
 const fn mask_capacity(pages: u32, page_bytes: u32) -> u64 {
-    let bits = (pages as u64 * page_bytes as u64).saturating_sub(MASK_HEADER_LEN as u64) * 8;
+    let bits = (pages as u64 * page_bytes as u64).saturating_sub(MASK_HEADER_LEN as u64).saturating_mul(8);
     if bits > u32::MAX as u64 { u32::MAX as u64 } else { bits }
 }
 

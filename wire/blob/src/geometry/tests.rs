@@ -87,6 +87,14 @@ fn numbers_that_make_no_sense_are_named() {
 }
 
 #[test]
+fn a_mask_of_more_bits_than_can_be_counted_is_no_reason_to_give_up() {
+    // Pages of 2 GiB, more of them than bytes of the device: what such a mask has room for does not fit any number.
+    let all = MaskPlace { start: 1, len: u32::MAX };
+    let large = SuperBlock { size_bytes: 0, md_page_bytes: 1 << 31, cluster_bytes: 1 << 31, cluster_mask: all, ..store() };
+    assert!(Geometry::of(&large, u64::MAX).is_err());
+}
+
+#[test]
 fn a_store_grows_as_far_as_its_mask_has_room() {
     let sb = SuperBlock { clean: true, ..store() };
     let g = Geometry::of(&sb, DEVICE).unwrap();
