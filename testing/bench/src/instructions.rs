@@ -16,7 +16,11 @@ pub(crate) struct Between<'a> {
 /// Instructions of one request of a run with these words, to which the count of requests is added: two runs with different counts, and the
 /// difference, so that start and end are left out.
 pub(crate) fn per_request(words: &[&str]) -> Result<f64, String> {
-    let (few, many) = (20_000u64, 60_000u64);
+    per_request_of(words, [20_000, 60_000])
+}
+
+/// The same for what takes longer than a request: of a run with the first count and one with the second.
+pub(crate) fn per_request_of(words: &[&str], [few, many]: [u64; 2]) -> Result<f64, String> {
     let total = |ios| {
         let said = callgrind(&["--callgrind-out-file=/dev/null".to_owned()], words, ios)?;
         let refs = said.lines().find_map(|l| l.split_once("refs:")).map(|(_, n)| n.trim().replace(',', ""));

@@ -9,14 +9,18 @@ mod bench;
 mod command;
 mod figures;
 mod files;
+mod first_write;
 mod idle;
 mod instructions;
+mod many_volumes;
 mod nvme_driver;
 mod nvme_tcp;
 mod path;
 mod procfs;
+mod reactor;
 mod remote;
 mod start;
+mod stores;
 mod target;
 
 use bench::Bench;
@@ -37,6 +41,9 @@ const ALL: &[Bench] = &[
     files::BENCH,
     idle::BENCH,
     start::BENCH,
+    first_write::BENCH,
+    stores::BENCH,
+    many_volumes::BENCH,
 ];
 
 fn main() -> ExitCode {

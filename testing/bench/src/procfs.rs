@@ -33,6 +33,12 @@ pub(crate) fn resident_kib(pid: u32) -> Result<[u64; 2], String> {
     Ok([get("VmRSS:")?, get("VmHWM:")?])
 }
 
+/// Bytes that this process has had fetched from disks.
+pub(crate) fn fetched_bytes() -> Result<u64, String> {
+    let text = read(std::process::id(), "io")?;
+    field(&text, "read_bytes:").ok_or_else(|| "the kernel does not count what is read".to_owned())
+}
+
 fn read(pid: u32, name: &str) -> Result<String, String> {
     fs::read_to_string(format!("/proc/{pid}/{name}")).map_err(|error| format!("process {pid}: {error}"))
 }

@@ -41,21 +41,28 @@ impl Default for InitOptions {
     }
 }
 
+impl InitOptions {
+    /// Pages of metadata that a store on a device of so many bytes gets.
+    pub fn md_pages_on(&self, device_bytes: u64) -> u32 {
+        let clusters = device_bytes / u64::from(self.cluster_bytes.max(1));
+        let usual = (clusters / CLUSTERS_PER_PAGE).max(clusters.min(SMALL)).min(u32::MAX.into()) as u32;
+        self.md_pages.unwrap_or(usual)
+    }
+}
+
 pub(super) async fn init(local: &Local, device: Arc<dyn BlockDevice>, hub: &Arc<Hub>, options: &InitOptions) -> Result<State, Error> {
     let disk = Disk::open(local, device.clone()).await?;
     let info = disk.info().clone();
     if info.read_only {
         return Err(Error::ReadOnlyDevice);
     }
-    let clusters = info.bytes() / u64::from(options.cluster_bytes.max(1));
-    let usual = (clusters / CLUSTERS_PER_PAGE).max(clusters.min(SMALL)).min(u32::MAX.into()) as u32;
     let plan = Plan {
         device_bytes: info.bytes(),
         block_bytes: info.block_size(),
         physical_block_bytes: info.physical_block_bytes.max(info.block_size()),
         cluster_bytes: options.cluster_bytes,
         md_page_bytes: options.md_page_bytes,
-        md_pages: Some(options.md_pages.unwrap_or(usual)),
+        md_pages: Some(options.md_pages_on(info.bytes())),
     };
     let super_block = plan.super_block(options.bs_type).map_err(Error::Plan)?;
     let geometry = Geometry::of(&super_block, info.bytes()).map_err(Error::Geometry)?;
