@@ -378,14 +378,29 @@ impl Parts {
         (0..geometry.md_clusters).for_each(|cluster| {
             used.set(cluster);
         });
-        let mut owners: BTreeMap<u32, BlobId> = BTreeMap::new();
+        let mut twice = Vec::new();
         for (id, (_, clusters)) in &self.found {
             for cluster in clusters {
-                if used.set(cluster.0) {
-                    owners.insert(cluster.0, *id);
-                } else if let Some(first) = owners.get(&cluster.0) {
-                    findings.push(Finding::TwoOwners { cluster: *cluster, first: *first, second: *id });
+                if !used.set(cluster.0) && geometry.holds_data(*cluster) {
+                    twice.push((*cluster, *id));
                 }
+            }
+        }
+        if twice.is_empty() {
+            return used;
+        }
+        // Who had them first is asked only where there is damage: there are as many clusters as a store has.
+        let mut owners: BTreeMap<u32, Option<BlobId>> = twice.iter().map(|(cluster, _)| (cluster.0, None)).collect();
+        for (id, (_, clusters)) in &self.found {
+            for cluster in clusters {
+                if let Some(owner) = owners.get_mut(&cluster.0) {
+                    owner.get_or_insert(*id);
+                }
+            }
+        }
+        for (cluster, second) in twice {
+            if let Some(first) = owners.get(&cluster.0).copied().flatten() {
+                findings.push(Finding::TwoOwners { cluster, first, second });
             }
         }
         used
